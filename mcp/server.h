@@ -1,0 +1,79 @@
+/* The server side of the Model Context Protocol, sans I/O: texts in, texts out, time passed in.
+ *
+ * A `struct mcp_server` is what is offered (tools, info) and is shared by all connections; a
+ * `struct session` is one connection: the process's stdio, a WebSocket, a legacy HTTP session,
+ * or one modern HTTP request. Every session speaks both eras at once: the `initialize` handshake
+ * of 2024-11-05 ... 2025-11-25 and the stateless requests of 2026-07-28; each message is
+ * classified by itself (mcp/classify.c).
+ *
+ * Output is collected in the session: one JSON text a message, each followed by "\n" (no message
+ * holds a raw newline). `struct mcp_message` records say where each one ends and to which
+ * request it belongs, for transports that route. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/buf.h"
+#include "base/json.h"
+#include "mcp/call.h"
+#include "mcp/schema.h"
+
+enum {
+    MCP_MESSAGE_IN_MAX = 64 * 1024 * 1024,
+    MCP_MESSAGE_OUT_MAX = 8 * 1024 * 1024, /* TypeScript clients hang up past 10 MiB */
+    MCP_CALLS_MAX = 1024,                  /* in flight per session */
+};
+
+/* One tool: a row of the table that is given to the server. */
+struct mcp_tool {
+    const char *name;
+    struct str definition;       /* its complete tools/list entry, minified JSON */
+    const struct schema *input;  /* compiled from the definition's inputSchema */
+    const struct schema *output; /* or NULL */
+    call_fn *call;               /* the arguments already satisfy `input` */
+};
+
+struct mcp_server_config {
+    const char *name, *title, *version;
+    const char *instructions; /* static: no date, level or id in it */
+    const struct mcp_tool *tools;
+    size_t tool_count;
+    void *ctx; /* given to every tool as call_ctx() */
+};
+
+struct mcp_server;
+struct mcp_server *mcp_server_new(const struct mcp_server_config *config); /* borrowed */
+void mcp_server_free(struct mcp_server *server); /* no session may be left */
+
+/* One connection. `owner` is whose sandboxes its calls see. `wake(wake_ctx)` is called when
+ * output appears outside session_recv (an asynchronous result, progress): once, until the
+ * output was taken. */
+struct session;
+struct session_config {
+    uint64_t owner;
+    void (*wake)(void *wake_ctx);
+    void *wake_ctx;
+};
+struct session *session_new(struct mcp_server *server, const struct session_config *config);
+/* Cancels every call in flight (their on_cancel runs), then frees. Not from inside a tool. */
+void session_free(struct session *s);
+
+/* Takes one JSON text (no framing). Whatever it is, the session survives; what is to be answered
+ * is put into the output. now_ms: a monotonic clock. The text is borrowed for the call. */
+void session_recv(struct session *s, struct str text, uint64_t now_ms);
+/* The transport could not frame a message (too long, not UTF-8 ...): answers with the JSON-RPC
+ * error for err->kind (PROTOCOL: -32700, LIMIT: -32600), without an id. */
+void session_recv_bad(struct session *s, const struct err *err);
+/* Calls that are still running. */
+size_t session_calls(const struct session *s);
+
+struct mcp_message {
+    size_t end;       /* offset behind its "\n" in the output */
+    uint64_t request; /* call ref of the request it answers or notifies about; 0: none */
+    bool final;       /* it is the response */
+};
+
+/* The output since the last session_sent(): bytes and message records. */
+struct str session_output(const struct session *s);
+const struct mcp_message *session_messages(const struct session *s, size_t *ret_count);
+/* All of it was taken. */
+void session_sent(struct session *s);

@@ -1,0 +1,181 @@
+/* What the server and the programs inside a local sandbox say to each other.
+ *
+ * Two SEQPACKET socketpairs: server <-> zygote (one a server) and server <-> guest (one a
+ * sandbox). One datagram is one message: a fixed header, then the struct of its type, then
+ * `tail_bytes` of data. Both ends are the same build on the same machine, so structs travel as
+ * they are. Descriptors ride along by SCM_RIGHTS; which ones is said at each type.
+ *
+ * Trust: the server trusts nothing that comes out of a guest: lengths, ids, statuses and the
+ * nature of descriptors are checked (sandbox/local_guest.c). The guest trusts the server. */
+#pragma once
+#include <stdint.h>
+
+enum {
+    GUEST_PROTOCOL_VERSION = 1,
+    GUEST_MESSAGE_MAX = 180 * 1024, /* under the default SO_SNDBUF of a SEQPACKET pair */
+    GUEST_FDS_MAX = 4,
+    GUEST_PROXY_PORT = 3128,
+};
+
+struct guest_header {
+    uint32_t type; /* enum guest_type */
+    uint32_t id;   /* chosen by the server; echoed in every answer to it */
+    uint32_t tail_bytes;
+    uint32_t reserved;
+};
+
+enum guest_type {
+    /* server -> zygote */
+    ZYGOTE_HELLO = 1, /* struct zygote_hello -> ZYGOTE_READY */
+    ZYGOTE_CREATE,    /* struct zygote_create + tail, fd: the guest's end of its socketpair
+                       * -> ZYGOTE_CREATED or GUEST_FAILED */
+    ZYGOTE_DESTROY,   /* struct zygote_destroy; kills pid 1, reaps, removes cgroups
+                       * -> ZYGOTE_DESTROYED */
+    /* zygote -> server */
+    ZYGOTE_READY,     /* struct zygote_ready: what this machine gives */
+    ZYGOTE_CREATED,   /* struct zygote_created + fd: pidfd of the guest */
+    ZYGOTE_DESTROYED, /* header only; also unasked when a guest died, id = the CREATE's id,
+                       * struct zygote_destroyed */
+
+    /* server -> guest */
+    GUEST_EXEC = 32, /* struct guest_exec + tail, fds: stdin, stdout, stderr
+                      * -> GUEST_STARTED or GUEST_FAILED, later GUEST_EXITED with the same id */
+    GUEST_KILL,      /* struct guest_kill -> GUEST_DONE when all are dead, GUEST_FAILED */
+    GUEST_OPEN,      /* struct guest_open + tail (path) -> GUEST_OPENED + fd */
+    GUEST_COMMIT,    /* struct guest_commit: a file opened for writing takes its place
+                      * -> GUEST_DONE or GUEST_FAILED */
+    /* guest -> server */
+    GUEST_READY,   /* id 0, struct guest_ready + fd: the proxy's listener. Sent once. */
+    GUEST_STARTED, /* struct guest_started */
+    GUEST_EXITED,  /* struct guest_exited */
+    GUEST_OPENED,  /* struct guest_opened + fd */
+    GUEST_DONE,    /* header only */
+    GUEST_FAILED,  /* struct guest_failed + tail: text of the step that failed */
+};
+
+/* Layers, as bits: what a sandbox has. Their names are in sandbox.h. */
+enum zygote_layer {
+    LAYER_USERNS = 1 << 0,
+    LAYER_MOUNTNS = 1 << 1, /* own root, own /proc */
+    LAYER_NETNS = 1 << 2,
+    LAYER_IDRANGE = 1 << 3,   /* 65536 ids, none of them the host's root */
+    LAYER_OVERLAY = 1 << 4,   /* writable /usr over idmapped overlays */
+    LAYER_SECCOMP = 1 << 5,
+    LAYER_CGROUP_MEMORY = 1 << 6,
+    LAYER_CGROUP_PIDS = 1 << 7,
+    LAYER_CGROUP_CPU = 1 << 8,
+    LAYER_CGROUP_KILL = 1 << 9, /* v2: per-command cgroup.kill */
+    LAYER_PID_MAX = 1 << 10,    /* per-namespace kernel.pid_max */
+    LAYER_RLIMITS = 1 << 11,
+    LAYER_WATCHDOG = 1 << 12, /* memory watched in total instead of a cgroup */
+};
+
+struct zygote_hello {
+    uint32_t version;
+    uint32_t server_pid;
+};
+
+struct zygote_ready {
+    uint32_t version;
+    uint32_t zygote_pid;
+};
+
+/* The tail holds `string_count` NUL-terminated strings in the order of enum zygote_string. */
+struct zygote_create {
+    uint64_t memory_bytes;  /* of the whole sandbox */
+    uint64_t disk_bytes;    /* of the root tmpfs; at most half of memory (or it OOM-kills) */
+    uint64_t disk_inodes;
+    uint64_t cpu_millis;    /* 1000 = one CPU; 0 = all */
+    uint32_t pids;
+    uint32_t workspace_readonly;
+    uint32_t string_count;
+    uint32_t relaxed; /* 1 under ASan: no memory rlimits for the guest itself */
+};
+
+enum zygote_string {
+    CREATE_NAME,      /* host name inside and part of cgroup names */
+    CREATE_WORKSPACE, /* host directory to be /workspace, or "" for tmpfs */
+    CREATE_HOME,      /* host directory to be /root, or "" for tmpfs */
+    CREATE_STRINGS,
+};
+
+struct zygote_created {
+    uint32_t layers;   /* enum zygote_layer bits set up outside the guest */
+    uint32_t host_pid; /* of the guest, for the log */
+};
+
+struct zygote_destroy {
+    uint32_t create_id; /* the id of its ZYGOTE_CREATE */
+};
+
+struct zygote_destroyed {
+    uint32_t oom_kills; /* the memory cgroup's count over its life */
+};
+
+struct guest_ready {
+    uint32_t version;
+    uint32_t layers; /* enum zygote_layer bits set up inside */
+};
+
+/* Tail: argc + envc NUL-terminated strings, then the working directory. The environment is
+ * complete: the guest adds nothing. argv[0] is looked up in the PATH of that environment. */
+struct guest_exec {
+    uint32_t argc, envc;
+};
+
+struct guest_started {
+    uint32_t pid; /* inside */
+};
+
+struct guest_exited {
+    int32_t exit_code;    /* 0-255, or -1 when killed by `signal` */
+    int32_t signal;       /* 0 when it exited by itself */
+    uint32_t left_behind; /* 1: processes that it started go on living */
+    uint32_t oom_killed;  /* 1: something of this sandbox was killed for memory meanwhile */
+    uint32_t pids_hit;    /* 1: a fork failed for the process limit meanwhile */
+    uint32_t reserved;
+};
+
+struct guest_kill {
+    uint32_t exec_id;
+    int32_t signal;
+    uint32_t whole_tree; /* 1: SIGKILL to the leader and every descendant, orphans included */
+};
+
+enum guest_open_mode {
+    GUEST_OPEN_READ,    /* an existing regular file (links followed inside the sandbox) */
+    GUEST_OPEN_REPLACE, /* a temporary file beside the target, parents made; it takes the
+                         * target's place, mode and owner at GUEST_COMMIT */
+};
+
+struct guest_open {
+    uint32_t mode;
+    uint32_t create_mode; /* permissions of a new file; 0 = 0644 (and 0666 & ~umask = 0644) */
+};
+
+struct guest_opened {
+    uint32_t token;   /* for GUEST_COMMIT; 0 when reading */
+    uint32_t existed; /* 1: REPLACE of an existing file */
+    uint64_t size_bytes;
+};
+
+struct guest_commit {
+    uint32_t token;
+    uint32_t keep; /* 1: rename into place; 0: throw the temporary file away */
+};
+
+/* `what` tells failures apart that share an errno. */
+enum guest_what {
+    GUEST_WHAT_ERRNO, /* sys says it */
+    GUEST_WHAT_IS_DIRECTORY,
+    GUEST_WHAT_NOT_REGULAR, /* a fifo, device or socket */
+    GUEST_WHAT_NO_COMMAND,  /* argv[0] not found */
+    GUEST_WHAT_BAD_CWD,
+    GUEST_WHAT_BAD_REQUEST,
+    GUEST_WHAT_STEP,        /* a step of the set-up: the tail names it */
+};
+
+struct guest_failed {
+    int32_t sys;
+    uint32_t what;
+};
