@@ -36,9 +36,9 @@ size_t json_plain_run(const char *p, size_t i, size_t n, int stop_high)
 struct strict {
     const char *p;
     size_t n, i;
-    uint32_t tokens;
     unsigned depth;
     uint64_t object[JSON_DEPTH_MAX / 64];
+    struct json_shape *shape;
     struct err *err;
 };
 
@@ -114,9 +114,16 @@ static int high(struct strict *s)
     return s->i == end ? 0 : expected(s, "valid UTF-8");
 }
 
+static void note_long(struct strict *s, size_t from)
+{
+    struct json_shape *shape = s->shape;
+    if (s->i - from >= JSON_LONG_STRING && shape->cut_count < JSON_CUTS_MAX)
+        shape->cut[shape->cut_count++] = (struct json_cut){from, s->i - from};
+}
+
 static int string(struct strict *s)
 {
-    s->i++;
+    size_t from = ++s->i;
     for (;;) {
         s->i = json_plain_run(s->p, s->i, s->n, 1);
         if (s->i >= s->n)
@@ -127,8 +134,9 @@ static int string(struct strict *s)
         if (c == '\\' ? escape(s) < 0 : c >= 0x80 ? high(s) < 0 : true)
             return c < 0x20 ? expected(s, "an escape instead of a control character") : -1;
     }
+    note_long(s, from);
     s->i++;
-    s->tokens++;
+    s->shape->tokens++;
     return 0;
 }
 
@@ -160,7 +168,7 @@ static int number(struct strict *s)
         if (!digits(s))
             return expected(s, "a digit");
     }
-    s->tokens++;
+    s->shape->tokens++;
     return 0;
 }
 
@@ -169,7 +177,7 @@ static int literal(struct strict *s, struct str word)
     if (s->n - s->i < word.n || memcmp(s->p + s->i, word.p, word.n) != 0)
         return expected(s, "a value");
     s->i += word.n;
-    s->tokens++;
+    s->shape->tokens++;
     return 0;
 }
 
@@ -207,7 +215,7 @@ static int open_container(struct strict *s, bool object)
     else
         s->object[s->depth / 64] &= ~bit;
     s->depth++;
-    s->tokens++;
+    s->shape->tokens++;
     s->i++;
     space(s);
     return 0;
@@ -269,9 +277,11 @@ static int value(struct strict *s)
     return object && key(s) < 0 ? -1 : 1;
 }
 
-int json_strict(struct str text, uint32_t *ret_tokens, struct err *err)
+int json_strict(struct str text, struct json_shape *ret_shape, struct err *err)
 {
-    struct strict s = {.p = text.p, .n = text.n, .err = err};
+    struct strict s = {.p = text.p, .n = text.n, .shape = ret_shape, .err = err};
+    ret_shape->tokens = 0;
+    ret_shape->cut_count = 0;
     space(&s);
     int more;
     do
@@ -279,8 +289,5 @@ int json_strict(struct str text, uint32_t *ret_tokens, struct err *err)
     while (more > 0);
     if (more < 0)
         return -1;
-    if (s.i < s.n)
-        return expected(&s, "the end of the text");
-    *ret_tokens = s.tokens;
-    return 0;
+    return s.i < s.n ? expected(&s, "the end of the text") : 0;
 }

@@ -5,9 +5,21 @@
 #include "base/err.h"
 #include "base/str.h"
 
-/* Counts the tokens that jsmn will make of the text (one for each object, array, string and
- * primitive). 0, or -1 with INVALID: the byte offset and what was expected. */
-int json_strict(struct str text, uint32_t *ret_tokens, struct err *err);
+enum { JSON_LONG_STRING = 4096, JSON_CUTS_MAX = 32 };
+
+/* Long strings' insides, which a tokenizer need not see again. */
+struct json_cut {
+    size_t at, n; /* in the text */
+};
+
+struct json_shape {
+    uint32_t tokens; /* that jsmn will make: objects, arrays, strings, primitives */
+    uint32_t cut_count;
+    struct json_cut cut[JSON_CUTS_MAX]; /* ascending */
+};
+
+/* 0 with *ret_shape filled, or -1 with INVALID: the byte offset and what was expected. */
+int json_strict(struct str text, struct json_shape *ret_shape, struct err *err);
 
 /* Index of the first byte at or after i that a JSON string cannot hold as it is: '"', '\\', a
  * control character; or n. Bytes above 0x7f also stop it if stop_high is set. */
