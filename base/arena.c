@@ -1,7 +1,7 @@
 #include "base/arena.h"
+#include "base/mem.h"
 #include <assert.h>
 #include <stdint.h>
-#include "base/mem.h"
 
 enum { BLOCK_BYTES = 8 * 1024, KEEP_BYTES = 64 * 1024, ALIGN = 16 };
 

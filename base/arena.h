@@ -1,8 +1,8 @@
-/* Memory that is freed all at once: one arena per call or message. Allocations are 16-byte
- * aligned and never move. */
+/* Memory that is freed all at once: one arena per call or message. Allocations are
+ * 16-byte aligned and never move. */
 #pragma once
-#include <stddef.h>
 #include "base/str.h"
+#include <stddef.h>
 
 struct arena_block;
 

@@ -52,7 +52,8 @@ int base64_decode(struct buf *b, struct str s, struct err *err)
         for (int c = 0; c < 256; c++)
             table[c] = sextet((char)c);
     if (s.n % 4 != 0)
-        return err_set(err, ERR_INVALID, "base64: the length %zu is not a multiple of 4", s.n);
+        return err_set(err, ERR_INVALID,
+                       "base64: the length %zu is not a multiple of 4", s.n);
     size_t pad = 0;
     while (pad < 2 && pad < s.n && s.p[s.n - 1 - pad] == '=')
         pad++;
@@ -66,7 +67,8 @@ int base64_decode(struct buf *b, struct str s, struct err *err)
         for (size_t k = 0; k < 4; k++) {
             uint8_t x = k < letters ? table[(unsigned char)s.p[i + k]] : 0;
             if (x == 0xff)
-                return err_set(err, ERR_INVALID, "base64: bad character at byte %zu", i + k);
+                return err_set(err, ERR_INVALID, "base64: bad character at byte %zu",
+                               i + k);
             v = v << 6 | x;
         }
         if ((letters == 2 && (v & 0xffff)) || (letters == 3 && (v & 0xff)))

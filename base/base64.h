@@ -6,6 +6,6 @@
 /* Appends the encoding of s to b. */
 void base64_encode(struct buf *b, struct str s);
 
-/* Appends the bytes that s encodes. ERR_INVALID on a character outside the alphabet, wrong
- * padding or length, or non-zero trailing bits. b is unchanged on error. */
+/* Appends the bytes that s encodes. ERR_INVALID on a character outside the alphabet,
+ * wrong padding or length, or non-zero trailing bits. b is unchanged on error. */
 int base64_decode(struct buf *b, struct str s, struct err *err);

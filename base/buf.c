@@ -1,8 +1,8 @@
 #include "base/buf.h"
+#include "base/mem.h"
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include "base/mem.h"
 
 enum { FIRST_CAP = 256 };
 

@@ -1,8 +1,8 @@
 #include "base/err.h"
+#include "base/utf8.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include "base/utf8.h"
 
 /* snprintf may have cut in the middle of a character. */
 static void trim(char *text)

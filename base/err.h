@@ -1,8 +1,9 @@
 /* One error type, by value, for every layer.
  *
- * A function that can fail takes `struct err *err` last and returns 0, or -1 with *err filled.
- * Who returns an error does not log it; who swallows one logs it. mcp/errors.c is the one
- * place where a kind becomes a JSON-RPC code or a tool's {code, cause, remedy}. */
+ * A function that can fail takes `struct err *err` last and returns 0, or -1 with *err
+ * filled. Who returns an error does not log it; who swallows one logs it. mcp/errors.c
+ * is the one place where a kind becomes a JSON-RPC code or a tool's {code, cause,
+ * remedy}. */
 #pragma once
 
 enum err_kind {
@@ -37,10 +38,12 @@ int err_sys(struct err *err, int sys, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Says what the reader can do about it. Returns -1, to end a chain of calls. */
-int err_remedy(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int err_remedy(struct err *err, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* Puts "context: " before the message; at most once per layer. Returns -1. */
-int err_prefix(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int err_prefix(struct err *err, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* "NOT_FOUND" and so on: the code that a model reads. */
 const char *err_kind_name(enum err_kind kind);

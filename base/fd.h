@@ -7,6 +7,6 @@ void fd_close(int *fd);
 /* O_NONBLOCK on the open file description. 0, or -1 with errno. */
 int fd_nonblock(int fd);
 
-/* Marks every descriptor from `first` on CLOEXEC; used before every exec of a program of ours,
- * because libraries open descriptors without the flag. */
+/* Marks every descriptor from `first` on CLOEXEC; used before every exec of a program
+ * of ours, because libraries open descriptors without the flag. */
 void fd_cloexec_from(int first);

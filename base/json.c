@@ -1,8 +1,8 @@
 #include "base/json.h"
+#include "base/json_strict.h"
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
-#include "base/json_strict.h"
 
 #define JSMN_STATIC
 #define JSMN_STRICT
@@ -23,7 +23,8 @@ static const jsmntok_t *token(struct json v)
     return &v.doc->token[v.i].t;
 }
 
-/* A key is a string token with its value as its one child; that value stands behind it. */
+/* A key is a string token with its value as its one child; that value stands behind it.
+ */
 static bool is_key(const jsmntok_t *t)
 {
     return t->type == JSMN_STRING && t->size == 1;
@@ -44,8 +45,10 @@ static void link_siblings(struct json_token *tokens, int count)
     }
 }
 
-/* jsmn takes 1.5 ns a byte inside strings: it sees the text without long strings' insides. */
-static struct str without_cuts(struct str text, const struct json_shape *shape, struct arena *a)
+/* jsmn takes 1.5 ns a byte inside strings: it sees the text without long strings'
+ * insides. */
+static struct str without_cuts(struct str text, const struct json_shape *shape,
+                               struct arena *a)
 {
     if (shape->cut_count == 0)
         return text;
@@ -63,8 +66,8 @@ static struct str without_cuts(struct str text, const struct json_shape *shape, 
     return (struct str){out, left};
 }
 
-/* Token offsets back to the whole text. A cut at `at` shifts what lies behind it; an empty
- * string's end, which is `at` itself, lies behind. */
+/* Token offsets back to the whole text. A cut at `at` shifts what lies behind it; an
+ * empty string's end, which is `at` itself, lies behind. */
 static void restore_cuts(struct json_token *tokens, uint32_t count,
                          const struct json_shape *shape)
 {
@@ -94,7 +97,8 @@ static bool is_primitive(struct str text)
     return !strchr("{[\"", text.p[i]);
 }
 
-/* jsmn in strict mode wants something behind a primitive: a lonely one is made by hand. */
+/* jsmn in strict mode wants something behind a primitive: a lonely one is made by hand.
+ */
 static void lonely_primitive(struct json_token *to, struct str text)
 {
     size_t from = 0, end = text.n;
@@ -123,7 +127,8 @@ int json_parse(struct json_doc *doc, struct arena *a, struct str text, struct er
         made = jsmn_parse(&parser, seen.p, seen.n, &tokens[0].t, shape.tokens);
     }
     if (made < 0 || (uint32_t)made != shape.tokens)
-        return err_set(err, ERR_INTERNAL, "jsmn made %d tokens of %u", made, shape.tokens);
+        return err_set(err, ERR_INTERNAL, "jsmn made %d tokens of %u", made,
+                       shape.tokens);
     restore_cuts(tokens, shape.tokens, &shape);
     link_siblings(tokens, made);
     *doc = (struct json_doc){.text = text, .token = tokens, .count = shape.tokens};
@@ -201,12 +206,14 @@ struct json json_next(struct json item)
     if (!item.doc)
         return item;
     uint32_t next = (uint32_t)token(item)->parent;
-    size_t at = end_of(is_key(token(item)) ? (struct json){item.doc, item.i + 1} : item);
+    size_t at =
+        end_of(is_key(token(item)) ? (struct json){item.doc, item.i + 1} : item);
     struct str text = item.doc->text;
     while (at < text.n && is_space(text.p[at]))
         at++;
     /* The next token is a sibling if a comma leads to it, else the container closed. */
-    return at < text.n && text.p[at] == ',' ? (struct json){item.doc, next} : (struct json){0};
+    return at < text.n && text.p[at] == ',' ? (struct json){item.doc, next}
+                                            : (struct json){0};
 }
 
 struct json json_value(struct json key)
@@ -281,7 +288,8 @@ static size_t utf8_encode(unsigned c, char *to)
     return 4;
 }
 
-/* One escape at p (checked by the strict pass): its bytes to `to`, its length returned. */
+/* One escape at p (checked by the strict pass): its bytes to `to`, its length returned.
+ */
 static size_t unescape(const char *p, char *to, size_t *ret_n)
 {
     static const char from[] = "\"\\/bfnrt", plain[] = "\"\\/\b\f\n\r\t";
@@ -315,7 +323,8 @@ struct str json_str(struct json v, struct arena *a)
     const char *escape = memchr(body.p, '\\', body.n);
     if (!escape)
         return body;
-    char *out = arena_alloc(a, body.n + 1); /* an escape is never shorter than its bytes */
+    char *out =
+        arena_alloc(a, body.n + 1); /* an escape is never shorter than its bytes */
     size_t n = 0, i = 0;
     while (escape) {
         size_t run = (size_t)(escape - body.p) - i;
@@ -373,7 +382,8 @@ bool json_f64(struct json v, double *ret_value)
     return true;
 }
 
-/* Plain digits with an optional minus: the common case, exact up to the ends of int64. */
+/* Plain digits with an optional minus: the common case, exact up to the ends of int64.
+ */
 static bool plain_i64(struct str raw, int64_t *ret_value)
 {
     bool negative = raw.n && raw.p[0] == '-';
@@ -397,7 +407,8 @@ bool json_i64(struct json v, int64_t *ret_value)
     struct str raw = json_raw(v);
     if (plain_i64(raw, ret_value))
         return true;
-    if (!memchr(raw.p, '.', raw.n) && !memchr(raw.p, 'e', raw.n) && !memchr(raw.p, 'E', raw.n))
+    if (!memchr(raw.p, '.', raw.n) && !memchr(raw.p, 'e', raw.n) &&
+        !memchr(raw.p, 'E', raw.n))
         return false;
     double d;
     /* A double holds integers exactly up to 2^53. */
@@ -452,7 +463,8 @@ static bool objects_equal(struct json a, struct json b)
     bool equal = json_len(a) == json_len(b);
     for (struct json k = json_first(a); equal && json_present(k); k = json_next(k)) {
         struct str key = json_str(k, &arena);
-        equal = json_present(json_get(b, key)) && json_equal(json_get(a, key), json_get(b, key));
+        equal = json_present(json_get(b, key)) &&
+                json_equal(json_get(a, key), json_get(b, key));
     }
     arena_finish(&arena);
     return equal;

@@ -1,7 +1,7 @@
 #include "base/json_strict.h"
-#include <stdbool.h>
 #include "base/json.h"
 #include "base/utf8.h"
+#include <stdbool.h>
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
@@ -18,7 +18,8 @@ size_t json_plain_run(const char *p, size_t i, size_t n, int stop_high)
     const __m128i limit = _mm_set1_epi8(0x1f);
     for (; i + 16 <= n; i += 16) {
         __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
-        __m128i hit = _mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, backslash));
+        __m128i hit =
+            _mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, backslash));
         hit = _mm_or_si128(hit, _mm_cmpeq_epi8(_mm_min_epu8(v, limit), v));
         unsigned mask = (unsigned)_mm_movemask_epi8(hit);
         if (stop_high)
@@ -32,7 +33,8 @@ size_t json_plain_run(const char *p, size_t i, size_t n, int stop_high)
     return i;
 }
 
-/* A pushdown automaton without recursion: a bit a level says whether it is an object. */
+/* A pushdown automaton without recursion: a bit a level says whether it is an object.
+ */
 struct strict {
     const char *p;
     size_t n, i;
@@ -45,15 +47,15 @@ struct strict {
 static int expected(struct strict *s, const char *what)
 {
     if (s->i >= s->n)
-        return err_set(s->err, ERR_INVALID, "JSON ends at byte %zu where %s was expected",
-                       s->i, what);
+        return err_set(s->err, ERR_INVALID,
+                       "JSON ends at byte %zu where %s was expected", s->i, what);
     return err_set(s->err, ERR_INVALID, "JSON: %s expected at byte %zu", what, s->i);
 }
 
 static void space(struct strict *s)
 {
-    while (s->i < s->n && (s->p[s->i] == ' ' || s->p[s->i] == '\n' || s->p[s->i] == '\t' ||
-                           s->p[s->i] == '\r'))
+    while (s->i < s->n && (s->p[s->i] == ' ' || s->p[s->i] == '\n' ||
+                           s->p[s->i] == '\t' || s->p[s->i] == '\r'))
         s->i++;
 }
 
@@ -132,7 +134,8 @@ static int string(struct strict *s)
         if (c == '"')
             break;
         if (c == '\\' ? escape(s) < 0 : c >= 0x80 ? high(s) < 0 : true)
-            return c < 0x20 ? expected(s, "an escape instead of a control character") : -1;
+            return c < 0x20 ? expected(s, "an escape instead of a control character")
+                            : -1;
     }
     note_long(s, from);
     s->i++;
@@ -208,7 +211,8 @@ static bool in_object(const struct strict *s)
 static int open_container(struct strict *s, bool object)
 {
     if (s->depth == JSON_DEPTH_MAX)
-        return err_set(s->err, ERR_INVALID, "JSON is nested deeper than %d", JSON_DEPTH_MAX);
+        return err_set(s->err, ERR_INVALID, "JSON is nested deeper than %d",
+                       JSON_DEPTH_MAX);
     uint64_t bit = (uint64_t)1 << (s->depth % 64);
     if (object)
         s->object[s->depth / 64] |= bit;

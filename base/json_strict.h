@@ -1,9 +1,9 @@
-/* The strict pass over a JSON text: RFC 8259's grammar, and what it leaves open decided: UTF-8
- * must be valid, \u surrogates must pair up, depth is bounded. */
+/* The strict pass over a JSON text: RFC 8259's grammar, and what it leaves open
+ * decided: UTF-8 must be valid, \u surrogates must pair up, depth is bounded. */
 #pragma once
-#include <stdint.h>
 #include "base/err.h"
 #include "base/str.h"
+#include <stdint.h>
 
 enum { JSON_LONG_STRING = 4096, JSON_CUTS_MAX = 32 };
 
@@ -18,9 +18,11 @@ struct json_shape {
     struct json_cut cut[JSON_CUTS_MAX]; /* ascending */
 };
 
-/* 0 with *ret_shape filled, or -1 with INVALID: the byte offset and what was expected. */
+/* 0 with *ret_shape filled, or -1 with INVALID: the byte offset and what was expected.
+ */
 int json_strict(struct str text, struct json_shape *ret_shape, struct err *err);
 
-/* Index of the first byte at or after i that a JSON string cannot hold as it is: '"', '\\', a
- * control character; or n. Bytes above 0x7f also stop it if stop_high is set. */
+/* Index of the first byte at or after i that a JSON string cannot hold as it is: '"',
+ * '\\', a control character; or n. Bytes above 0x7f also stop it if stop_high is set.
+ */
 size_t json_plain_run(const char *p, size_t i, size_t n, int stop_high);

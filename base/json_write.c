@@ -1,10 +1,10 @@
 #include "base/json_write.h"
-#include <assert.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include "base/base64.h"
 #include "base/json_strict.h"
 #include "base/utf8.h"
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 void jw_init(struct json_writer *w, struct buf *b)
 {
@@ -90,7 +90,8 @@ static const char *short_escape(unsigned char c)
     }
 }
 
-/* How many bytes of invalid UTF-8 one U+FFFD stands for: the maximal part of a character. */
+/* How many bytes of invalid UTF-8 one U+FFFD stands for: the maximal part of a
+ * character. */
 static size_t bad_bytes(struct str s)
 {
     size_t n = 1;

@@ -1,11 +1,12 @@
-/* Writing JSON into a buf. The writer puts the commas; strings may hold any bytes: invalid UTF-8
- * becomes U+FFFD, and neither a raw newline nor another control character ever leaves it. An
- * overflow of the buf sticks there. Misuse (a key in an array) is caught by assert. */
+/* Writing JSON into a buf. The writer puts the commas; strings may hold any bytes:
+ * invalid UTF-8 becomes U+FFFD, and neither a raw newline nor another control character
+ * ever leaves it. An overflow of the buf sticks there. Misuse (a key in an array) is
+ * caught by assert. */
 #pragma once
-#include <stdbool.h>
-#include <stdint.h>
 #include "base/buf.h"
 #include "base/json.h"
+#include <stdbool.h>
+#include <stdint.h>
 
 enum { JSON_WRITE_DEPTH_MAX = 64 };
 
@@ -29,7 +30,8 @@ void jw_str(struct json_writer *w, struct str s);
 void jw_cstr(struct json_writer *w, const char *s);
 void jw_i64(struct json_writer *w, int64_t v);
 void jw_u64(struct json_writer *w, uint64_t v);
-void jw_f64(struct json_writer *w, double v); /* finite; shortest form that reads back */
+void jw_f64(struct json_writer *w,
+            double v); /* finite; shortest form that reads back */
 void jw_bool(struct json_writer *w, bool v);
 void jw_null(struct json_writer *w);
 void jw_base64(struct json_writer *w, struct str bytes); /* a string of base64 */

@@ -18,7 +18,8 @@ bool log_enabled(enum log_level level)
     return level <= threshold;
 }
 
-/* Control characters become \xNN, so that one event is one line and a terminal is safe. */
+/* Control characters become \xNN, so that one event is one line and a terminal is safe.
+ */
 static size_t escape(char *to, size_t room, const char *from)
 {
     static const char hex[] = "0123456789abcdef";

@@ -1,7 +1,7 @@
 #include "base/mem.h"
+#include "base/log.h"
 #include <stdlib.h>
 #include <string.h>
-#include "base/log.h"
 
 static void *checked(void *p)
 {

@@ -1,15 +1,15 @@
 /* The client side of the Model Context Protocol, sans I/O: used by exec and the agent.
  *
- * client_open() negotiates: it asks server/discover (2026-07-28) and falls back to initialize
- * (newest legacy revision) when the server does not know it. After that client_request() sends
- * requests of whichever era was found. One JSON text a message; output and its framing are as in
- * mcp/server.h: each message ends in "\n". */
+ * client_open() negotiates: it asks server/discover (2026-07-28) and falls back to
+ * initialize (newest legacy revision) when the server does not know it. After that
+ * client_request() sends requests of whichever era was found. One JSON text a message;
+ * output and its framing are as in mcp/server.h: each message ends in "\n". */
 #pragma once
-#include <stdbool.h>
-#include <stdint.h>
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"
+#include <stdbool.h>
+#include <stdint.h>
 
 struct client;
 
@@ -18,7 +18,8 @@ enum client_era { CLIENT_AUTO, CLIENT_LEGACY, CLIENT_MODERN };
 struct client_config {
     const char *name, *version; /* of this client */
     enum client_era era;
-    /* A notification from the server: method and params (absent if none). May be NULL. */
+    /* A notification from the server: method and params (absent if none). May be NULL.
+     */
     void (*on_notification)(void *ctx, struct str method, struct json params);
     void (*wake)(void *ctx); /* output appeared; see session_config.wake */
     void *ctx;
@@ -28,8 +29,9 @@ struct client *client_new(const struct client_config *config);
 /* Requests in flight end with CANCELLED (their callbacks run), then it is freed. */
 void client_free(struct client *c);
 
-/* fn is called exactly once. result: the `result` object, or absent with err: PROTOCOL for a
- * JSON-RPC error (its message and code in the text), CANCELLED, UNAVAILABLE (connection lost). */
+/* fn is called exactly once. result: the `result` object, or absent with err: PROTOCOL
+ * for a JSON-RPC error (its message and code in the text), CANCELLED, UNAVAILABLE
+ * (connection lost). */
 typedef void client_result_fn(void *ctx, struct json result, const struct err *err);
 
 /* Negotiates; result is the server's discover or initialize result. */
@@ -37,22 +39,23 @@ void client_open(struct client *c, client_result_fn *fn, void *ctx);
 
 struct client_request {
     const char *method;
-    struct str params;      /* the members of params, a JSON object text, or empty */
-    bool progress;          /* ask for progress: on_progress is called */
+    struct str params; /* the members of params, a JSON object text, or empty */
+    bool progress;     /* ask for progress: on_progress is called */
     void (*on_progress)(void *ctx, double progress, double total, struct str message);
     client_result_fn *fn;
-    void *ctx;              /* of both callbacks */
+    void *ctx; /* of both callbacks */
 };
 /* Returns the request's number (never 0). */
 uint64_t client_send(struct client *c, const struct client_request *request);
 /* tools/call with arguments (a JSON object text). */
 uint64_t client_call_tool(struct client *c, const char *tool, struct str arguments,
                           client_result_fn *fn, void *ctx);
-/* Sends notifications/cancelled; fn is called with CANCELLED now; a late answer is dropped. */
+/* Sends notifications/cancelled; fn is called with CANCELLED now; a late answer is
+ * dropped. */
 void client_cancel(struct client *c, uint64_t request);
 
-/* Takes one message. PROTOCOL when it is not JSON-RPC (the connection may go on). Requests of
- * the server (ping, roots/list, ...) are answered. */
+/* Takes one message. PROTOCOL when it is not JSON-RPC (the connection may go on).
+ * Requests of the server (ping, roots/list, ...) are answered. */
 int client_recv(struct client *c, struct str text, struct err *err);
 /* The connection is gone: everything in flight ends with err. */
 void client_lost(struct client *c, const struct err *err);

@@ -1,21 +1,22 @@
-/* The server side of the Model Context Protocol, sans I/O: texts in, texts out, time passed in.
+/* The server side of the Model Context Protocol, sans I/O: texts in, texts out, time
+ * passed in.
  *
- * A `struct mcp_server` is what is offered (tools, info) and is shared by all connections; a
- * `struct session` is one connection: the process's stdio, a WebSocket, a legacy HTTP session,
- * or one modern HTTP request. Every session speaks both eras at once: the `initialize` handshake
- * of 2024-11-05 ... 2025-11-25 and the stateless requests of 2026-07-28; each message is
- * classified by itself (mcp/classify.c).
+ * A `struct mcp_server` is what is offered (tools, info) and is shared by all
+ * connections; a `struct session` is one connection: the process's stdio, a WebSocket,
+ * a legacy HTTP session, or one modern HTTP request. Every session speaks both eras at
+ * once: the `initialize` handshake of 2024-11-05 ... 2025-11-25 and the stateless
+ * requests of 2026-07-28; each message is classified by itself (mcp/classify.c).
  *
- * Output is collected in the session: one JSON text a message, each followed by "\n" (no message
- * holds a raw newline). `struct mcp_message` records say where each one ends and to which
- * request it belongs, for transports that route. */
+ * Output is collected in the session: one JSON text a message, each followed by "\n"
+ * (no message holds a raw newline). `struct mcp_message` records say where each one
+ * ends and to which request it belongs, for transports that route. */
 #pragma once
-#include <stdbool.h>
-#include <stdint.h>
 #include "base/buf.h"
 #include "base/json.h"
 #include "mcp/call.h"
 #include "mcp/schema.h"
+#include <stdbool.h>
+#include <stdint.h>
 
 enum {
     MCP_MESSAGE_IN_MAX = 64 * 1024 * 1024,
@@ -41,35 +42,40 @@ struct mcp_server_config {
 };
 
 struct mcp_server;
-struct mcp_server *mcp_server_new(const struct mcp_server_config *config); /* borrowed */
-void mcp_server_free(struct mcp_server *server); /* no session may be left */
+struct mcp_server *
+mcp_server_new(const struct mcp_server_config *config); /* borrowed */
+void mcp_server_free(struct mcp_server *server);        /* no session may be left */
 
-/* One connection. `owner` is whose sandboxes its calls see. `wake(wake_ctx)` is called when
- * output appears outside session_recv (an asynchronous result, progress): once, until the
- * output was taken. */
+/* One connection. `owner` is whose sandboxes its calls see. `wake(wake_ctx)` is called
+ * when output appears outside session_recv (an asynchronous result, progress): once,
+ * until the output was taken. */
 struct session;
 struct session_config {
     uint64_t owner;
     void (*wake)(void *wake_ctx);
     void *wake_ctx;
 };
-struct session *session_new(struct mcp_server *server, const struct session_config *config);
-/* Cancels every call in flight (their on_cancel runs), then frees. Not from inside a tool. */
+struct session *session_new(struct mcp_server *server,
+                            const struct session_config *config);
+/* Cancels every call in flight (their on_cancel runs), then frees. Not from inside a
+ * tool. */
 void session_free(struct session *s);
 
-/* Takes one JSON text (no framing). Whatever it is, the session survives; what is to be answered
- * is put into the output. now_ms: a monotonic clock. The text is borrowed for the call. */
+/* Takes one JSON text (no framing). Whatever it is, the session survives; what is to be
+ * answered is put into the output. now_ms: a monotonic clock. The text is borrowed for
+ * the call. */
 void session_recv(struct session *s, struct str text, uint64_t now_ms);
-/* The transport could not frame a message (too long, not UTF-8 ...): answers with the JSON-RPC
- * error for err->kind (PROTOCOL: -32700, LIMIT: -32600), without an id. */
+/* The transport could not frame a message (too long, not UTF-8 ...): answers with the
+ * JSON-RPC error for err->kind (PROTOCOL: -32700, LIMIT: -32600), without an id. */
 void session_recv_bad(struct session *s, const struct err *err);
 /* Calls that are still running. */
 size_t session_calls(const struct session *s);
 
 struct mcp_message {
-    size_t end;       /* offset behind its "\n" in the output */
-    uint64_t request; /* call ref of the request it answers or notifies about; 0: none */
-    bool final;       /* it is the response */
+    size_t end; /* offset behind its "\n" in the output */
+    uint64_t
+        request; /* call ref of the request it answers or notifies about; 0: none */
+    bool final;  /* it is the response */
 };
 
 /* The output since the last session_sent(): bytes and message records. */

@@ -1,21 +1,22 @@
 /* Sandboxes: the one interface that the tools use and the backends stand behind.
  *
- * A `struct sandboxes` is all sandboxes of this process with their backend. A caller is an
- * owner (a number that the transport gives: the process on stdio, the connection, the
- * principal) and sees only its own sandboxes. Sandboxes and commands are referred to by numbers
- * (slot and generation), never by pointers: what is gone is simply not found.
+ * A `struct sandboxes` is all sandboxes of this process with their backend. A caller is
+ * an owner (a number that the transport gives: the process on stdio, the connection,
+ * the principal) and sees only its own sandboxes. Sandboxes and commands are referred
+ * to by numbers (slot and generation), never by pointers: what is gone is simply not
+ * found.
  *
- * Asynchronous functions take a callback that is called exactly once, possibly before the
- * function returns, unless sandboxes_free() comes first (then never). The callback's arguments
- * live during the call only. err is NULL on success.
+ * Asynchronous functions take a callback that is called exactly once, possibly before
+ * the function returns, unless sandboxes_free() comes first (then never). The
+ * callback's arguments live during the call only. err is NULL on success.
  *
  * Limits and words are those of design.md section 3 (see docs/limits.md). */
 #pragma once
-#include <stdbool.h>
-#include <stdint.h>
 #include "base/err.h"
 #include "base/str.h"
 #include "net/loop.h"
+#include <stdbool.h>
+#include <stdint.h>
 
 enum {
     SANDBOX_NAME_MAX = 128, /* ^[a-zA-Z0-9_-]{1,128}$ */
@@ -29,8 +30,8 @@ enum {
 struct sandbox_limits {
     uint64_t memory_bytes, disk_bytes, disk_inodes, cpu_millis;
     uint32_t pids;
-    uint32_t sandboxes; /* per owner */
-    uint32_t commands;  /* running, per sandbox */
+    uint32_t sandboxes;                              /* per owner */
+    uint32_t commands;                               /* running, per sandbox */
     uint64_t keep_command_bytes, keep_sandbox_bytes; /* of output */
 };
 void sandbox_limits_default(struct sandbox_limits *limits);
@@ -38,13 +39,16 @@ void sandbox_limits_default(struct sandbox_limits *limits);
 /* All strings are borrowed for the life of the sandboxes. */
 struct sandbox_config {
     struct sandbox_limits limits;
-    const char *workspace;    /* host directory for default sandboxes' /workspace, or NULL */
+    const char
+        *workspace; /* host directory for default sandboxes' /workspace, or NULL */
     bool workspace_readonly;
-    const char *default_name; /* name of the default sandbox, or NULL for an unnamed one */
-    const char *state_dir;    /* where named sandboxes live, e.g. ~/.local/state/sandquay */
-    const char *temp_dir;     /* for spilled output */
-    const char *guest_path;   /* the guest program */
-    bool relaxed;             /* sanitizer builds only: no memory rlimits for the guest */
+    const char
+        *default_name; /* name of the default sandbox, or NULL for an unnamed one */
+    const char
+        *state_dir;       /* where named sandboxes live, e.g. ~/.local/state/sandquay */
+    const char *temp_dir; /* for spilled output */
+    const char *guest_path; /* the guest program */
+    bool relaxed;           /* sanitizer builds only: no memory rlimits for the guest */
 };
 
 struct sandboxes;
@@ -52,29 +56,32 @@ struct sandbox_backend; /* local, null, later vercel: see sandbox/backend.h */
 extern const struct sandbox_backend sandbox_local, sandbox_null;
 
 int sandboxes_new(struct sandboxes **ret_set, struct loop *loop,
-                  const struct sandbox_backend *backend, const struct sandbox_config *config,
-                  struct err *err);
-/* Ends everything that lives: processes, mounts, cgroups; synchronous, a few milliseconds. */
+                  const struct sandbox_backend *backend,
+                  const struct sandbox_config *config, struct err *err);
+/* Ends everything that lives: processes, mounts, cgroups; synchronous, a few
+ * milliseconds. */
 void sandboxes_free(struct sandboxes *set);
-/* Ends one owner's unnamed sandboxes (its connection went away) and releases the named ones. */
+/* Ends one owner's unnamed sandboxes (its connection went away) and releases the named
+ * ones. */
 void sandboxes_drop_owner(struct sandboxes *set, uint64_t owner);
 
-/* --- sandboxes ------------------------------------------------------------------------- */
+/* --- sandboxes
+ * ------------------------------------------------------------------------- */
 
 struct sandbox_info {
     uint64_t id;
-    struct str name;    /* a default sandbox without a name: "default" */
+    struct str name; /* a default sandbox without a name: "default" */
     const char *backend;
-    int level;          /* 1 or 2; reference: docs/security.md */
-    uint32_t layers;    /* enum zygote_layer bits */
+    int level;               /* 1 or 2; reference: docs/security.md */
+    uint32_t layers;         /* enum zygote_layer bits */
     struct str first_notice; /* told in its first result: level and what is missing */
 };
 
 typedef void sandbox_open_fn(void *ctx, const struct sandbox_info *info,
                              const struct err *err);
-/* The owner's sandbox of that name (empty: its default sandbox), created if need be. Errors:
- * INVALID (name), CONFLICT (held by another server: its pid), LIMIT, UNAVAILABLE (no isolation
- * to be had: which and the fix). */
+/* The owner's sandbox of that name (empty: its default sandbox), created if need be.
+ * Errors: INVALID (name), CONFLICT (held by another server: its pid), LIMIT,
+ * UNAVAILABLE (no isolation to be had: which and the fix). */
 void sandbox_open(struct sandboxes *set, uint64_t owner, struct str name,
                   sandbox_open_fn *fn, void *ctx);
 
@@ -85,7 +92,8 @@ struct sandbox_probe {
     uint64_t create_us, run_us, destroy_us;
 };
 
-/* --- commands --------------------------------------------------------------------------- */
+/* --- commands
+ * --------------------------------------------------------------------------- */
 
 enum command_status {
     COMMAND_RUNNING,
@@ -96,18 +104,19 @@ enum command_status {
 };
 
 struct command_spec {
-    struct str command;     /* given to bash -c */
-    struct str cwd;         /* empty: /workspace */
-    const struct str *env;  /* K=V, in addition to the sandbox's environment */
+    struct str command;    /* given to bash -c */
+    struct str cwd;        /* empty: /workspace */
+    const struct str *env; /* K=V, in addition to the sandbox's environment */
     size_t env_count;
-    uint64_t timeout_ms;    /* 0: none */
-    bool keep_stdin;        /* true: stdin stays open for command_input */
+    uint64_t timeout_ms; /* 0: none */
+    bool keep_stdin;     /* true: stdin stays open for command_input */
 };
 
 enum command_stream { COMMAND_STDOUT, COMMAND_STDERR };
 
-/* What is kept of one stream: the first `head_bytes`, then `dropped_bytes` that are gone, then
- * the rest up to total_bytes. Nothing is dropped while total_bytes is within the limit. */
+/* What is kept of one stream: the first `head_bytes`, then `dropped_bytes` that are
+ * gone, then the rest up to total_bytes. Nothing is dropped while total_bytes is within
+ * the limit. */
 struct command_output {
     uint64_t total_bytes, head_bytes, dropped_bytes;
 };
@@ -119,10 +128,11 @@ struct command_info {
     enum command_status status;
     int exit_code; /* 128+n by signal n, 137 on timeout; meaningless while running */
     int signal;    /* 0 if none */
-    bool oom_killed, left_behind, evicted; /* evicted: its output made room for others */
-    uint64_t started_ms, duration_ms;      /* duration so far while running */
-    struct str command;                    /* as given */
-    struct str warning;                    /* "" or sentences a model should read */
+    bool oom_killed, left_behind,
+        evicted;                      /* evicted: its output made room for others */
+    uint64_t started_ms, duration_ms; /* duration so far while running */
+    struct str command;               /* as given */
+    struct str warning;               /* "" or sentences a model should read */
     struct command_output out[2];
     uint64_t input_queued_bytes; /* stdin not yet taken */
     bool input_open;
@@ -130,51 +140,59 @@ struct command_info {
 
 /* Starts it; fn gets the command once it runs (or err: LIMIT, INVALID cwd, ...). */
 typedef void command_start_fn(void *ctx, uint64_t command, const struct err *err);
-void command_start(struct sandboxes *set, uint64_t sandbox, const struct command_spec *spec,
-                   command_start_fn *fn, void *ctx);
+void command_start(struct sandboxes *set, uint64_t sandbox,
+                   const struct command_spec *spec, command_start_fn *fn, void *ctx);
 
-/* Looks one up; -1 with NOT_FOUND when there is none that this owner may see. The info is
- * valid until the loop runs on. */
+/* Looks one up; -1 with NOT_FOUND when there is none that this owner may see. The info
+ * is valid until the loop runs on. */
 int command_get(struct sandboxes *set, uint64_t owner, uint64_t command,
                 struct command_info *ret_info, struct err *err);
 /* The owner's commands, oldest first: up to max ids; returns how many there are. */
-size_t command_list(struct sandboxes *set, uint64_t owner, uint64_t *ret_ids, size_t max);
+size_t command_list(struct sandboxes *set, uint64_t owner, uint64_t *ret_ids,
+                    size_t max);
 
-/* Copies bytes [offset, offset+max) of a stream that are still kept to `to` (capacity max);
- * returns how many; 0 at the end or inside the dropped middle (see command_output). */
+/* Copies bytes [offset, offset+max) of a stream that are still kept to `to` (capacity
+ * max); returns how many; 0 at the end or inside the dropped middle (see
+ * command_output). */
 size_t command_read(struct sandboxes *set, uint64_t command, enum command_stream stream,
                     uint64_t offset, char *to, size_t max);
 
-/* Flow control: while `hold`, output past what was read (from_offset[] of both streams) plus
- * half of the kept-output limit pauses the command instead of being dropped. */
+/* Flow control: while `hold`, output past what was read (from_offset[] of both streams)
+ * plus half of the kept-output limit pauses the command instead of being dropped. */
 void command_hold(struct sandboxes *set, uint64_t command, bool hold,
                   const uint64_t from_offset[2]);
 
-/* A watcher: fn is called whenever there is more output or the status changed (coalesced, at
- * most once a loop turn), until unwatched. Returns a watch number, 0 if the command is gone. */
+/* A watcher: fn is called whenever there is more output or the status changed
+ * (coalesced, at most once a loop turn), until unwatched. Returns a watch number, 0 if
+ * the command is gone. */
 typedef void command_news_fn(void *ctx, uint64_t command);
-uint64_t command_watch(struct sandboxes *set, uint64_t command, command_news_fn *fn, void *ctx);
+uint64_t command_watch(struct sandboxes *set, uint64_t command, command_news_fn *fn,
+                       void *ctx);
 void command_unwatch(struct sandboxes *set, uint64_t watch);
 
-/* Queues stdin bytes; *ret_taken of them fit the queue. close: EOF after them. INVALID when
- * its stdin is not open. */
+/* Queues stdin bytes; *ret_taken of them fit the queue. close: EOF after them. INVALID
+ * when its stdin is not open. */
 int command_input(struct sandboxes *set, uint64_t command, struct str bytes, bool close,
                   size_t *ret_taken, struct err *err);
 /* A signal to the command's process group, as Ctrl-C at a terminal would send it. */
-int command_signal(struct sandboxes *set, uint64_t command, int signum, struct err *err);
-/* Kills it and every descendant; its status becomes `status` (TIMED_OUT or KILLED) once dead. */
+int command_signal(struct sandboxes *set, uint64_t command, int signum,
+                   struct err *err);
+/* Kills it and every descendant; its status becomes `status` (TIMED_OUT or KILLED) once
+ * dead. */
 void command_kill(struct sandboxes *set, uint64_t command, enum command_status status);
 
-/* --- files ------------------------------------------------------------------------------ */
+/* --- files
+ * ------------------------------------------------------------------------------ */
 
-/* The file as an open descriptor of a regular file (borrowed during the call; dup to keep)
- * and its size. Errors: NOT_FOUND, INVALID (directory, fifo, ...), DENIED, IO. */
-typedef void file_open_fn(void *ctx, int fd, uint64_t size_bytes, const struct err *err);
-void file_open(struct sandboxes *set, uint64_t sandbox, struct str path, file_open_fn *fn,
-               void *ctx);
+/* The file as an open descriptor of a regular file (borrowed during the call; dup to
+ * keep) and its size. Errors: NOT_FOUND, INVALID (directory, fifo, ...), DENIED, IO. */
+typedef void file_open_fn(void *ctx, int fd, uint64_t size_bytes,
+                          const struct err *err);
+void file_open(struct sandboxes *set, uint64_t sandbox, struct str path,
+               file_open_fn *fn, void *ctx);
 
-/* Replaces or creates a file atomically, parents made, an existing file's mode kept. The
- * content is borrowed until fn is called. A relative path starts at /workspace. */
+/* Replaces or creates a file atomically, parents made, an existing file's mode kept.
+ * The content is borrowed until fn is called. A relative path starts at /workspace. */
 typedef void file_write_fn(void *ctx, bool existed, const struct err *err);
-void file_write(struct sandboxes *set, uint64_t sandbox, struct str path, struct str content,
-                file_write_fn *fn, void *ctx);
+void file_write(struct sandboxes *set, uint64_t sandbox, struct str path,
+                struct str content, file_write_fn *fn, void *ctx);

@@ -2,14 +2,14 @@
  *
  * Usage: embed_schemas OUT a.json b.json ...   writes OUT.c and OUT.h
  *
- * The build fails here if a file is not JSON, if its "name" differs from the file's, or if a
- * schema in it uses a keyword that mcp/schema.c does not implement. */
+ * The build fails here if a file is not JSON, if its "name" differs from the file's, or
+ * if a schema in it uses a keyword that mcp/schema.c does not implement. */
+#include "base/json_write.h"
+#include "mcp/schema.h"
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-#include "base/json_write.h"
-#include "mcp/schema.h"
 
 enum { FILE_MAX = 1024 * 1024 };
 
@@ -49,7 +49,8 @@ static struct str tool_name(const char *path)
     return s;
 }
 
-static void check_schema(const char *path, struct json tool, struct str key, struct arena *a)
+static void check_schema(const char *path, struct json tool, struct str key,
+                         struct arena *a)
 {
     struct json definition = json_get(tool, key);
     if (!json_present(definition) && str_eq(key, STR("outputSchema")))
@@ -59,8 +60,9 @@ static void check_schema(const char *path, struct json tool, struct str key, str
     if (schema_compile(&schema, definition, a, &err) < 0)
         die(path, err.msg);
     if (!json_str_is(json_get(definition, STR("type")), STR("object")))
-        die(path, "inputSchema and outputSchema must have type \"object\" (clients drop all "
-                  "tools otherwise)");
+        die(path,
+            "inputSchema and outputSchema must have type \"object\" (clients drop all "
+            "tools otherwise)");
 }
 
 static void write_array(FILE *c, struct str name, struct str text)
@@ -68,7 +70,8 @@ static void write_array(FILE *c, struct str name, struct str text)
     fprintf(c, "const char tooldef_%.*s[] = {", STR_FMT(name));
     for (size_t i = 0; i < text.n; i++)
         fprintf(c, "%s%d,", i % 20 ? "" : "\n    ", text.p[i]);
-    fprintf(c, "\n};\nconst size_t tooldef_%.*s_size = %zu;\n\n", STR_FMT(name), text.n);
+    fprintf(c, "\n};\nconst size_t tooldef_%.*s_size = %zu;\n\n", STR_FMT(name),
+            text.n);
 }
 
 static void embed(const char *path, FILE *c, FILE *h)
@@ -91,8 +94,10 @@ static void embed(const char *path, FILE *c, FILE *h)
     struct json_writer w;
     jw_init(&w, &minified);
     jw_json(&w, tool);
-    fprintf(h, "extern const char tooldef_%.*s[];\nextern const size_t tooldef_%.*s_size;\n",
-            STR_FMT(name), STR_FMT(name));
+    fprintf(
+        h,
+        "extern const char tooldef_%.*s[];\nextern const size_t tooldef_%.*s_size;\n",
+        STR_FMT(name), STR_FMT(name));
     write_array(c, name, buf_str(&minified));
     arena_finish(&arena);
     buf_finish(&minified);
@@ -118,9 +123,12 @@ int main(int argc, char **argv)
         return 2;
     }
     FILE *c = create(argv[1], ".c"), *h = create(argv[1], ".h");
-    fprintf(c, "/* Made by schemas/embed.c. */\n#include \"schemas/tools_generated.h\"\n\n");
-    fprintf(h, "/* Made by schemas/embed.c: the tools/list entries of schemas/tools. */\n"
-               "#pragma once\n#include <stddef.h>\n\n");
+    fprintf(
+        c,
+        "/* Made by schemas/embed.c. */\n#include \"schemas/tools_generated.h\"\n\n");
+    fprintf(h,
+            "/* Made by schemas/embed.c: the tools/list entries of schemas/tools. */\n"
+            "#pragma once\n#include <stddef.h>\n\n");
     for (int i = 2; i < argc; i++)
         embed(argv[i], c, h);
     return fclose(c) || fclose(h);

@@ -1,5 +1,5 @@
-/* The tools: the only place where MCP meets sandboxes. A tool is one row of the table in
- * tools/tools.c, one handler in tools/<name>.c and one schemas/tools/<name>.json. */
+/* The tools: the only place where MCP meets sandboxes. A tool is one row of the table
+ * in tools/tools.c, one handler in tools/<name>.c and one schemas/tools/<name>.json. */
 #pragma once
 #include "mcp/server.h"
 #include "sandbox/sandbox.h"
