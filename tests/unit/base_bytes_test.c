@@ -2,11 +2,7 @@
 #include "base/arena.h"
 #include "base/base64.h"
 #include "base/utf8.h"
-#include <cmocka.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/unit/check.h"
 
 static void buffers_stop_at_their_maximum(void **state)
 {

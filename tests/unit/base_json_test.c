@@ -1,11 +1,8 @@
 /* JSON: the public suite, lookups, numbers, the writer. */
 #include "base/json_write.h"
-#include <cmocka.h>
+#include "tests/unit/check.h"
 #include <dirent.h>
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
