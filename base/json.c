@@ -135,6 +135,11 @@ int json_parse(struct json_doc *doc, struct arena *a, struct str text, struct er
     return 0;
 }
 
+size_t json_token_bytes(void)
+{
+    return sizeof(struct json_token);
+}
+
 struct json json_root(const struct json_doc *doc)
 {
     return doc->count ? (struct json){doc, 0} : (struct json){0};

@@ -47,6 +47,9 @@ struct json {
  */
 int json_parse(struct json_doc *doc, struct arena *a, struct str text, struct err *err);
 
+/* The size of one token: to move a document's tokens elsewhere. */
+size_t json_token_bytes(void);
+
 struct json json_root(const struct json_doc *doc);
 enum json_type json_type(struct json v);
 const char *json_type_name(enum json_type type); /* "object", as JSON Schema says it */

@@ -11,6 +11,11 @@ struct str {
 
 /* STR("literal"); also usable for a char array that ends in NUL. */
 #define STR(lit) ((struct str){(lit), sizeof(lit) - 1})
+/* The same for initializers of static objects, which must be constant. */
+#define STR_INIT(lit)                                                                  \
+    {                                                                                  \
+        (lit), sizeof(lit) - 1                                                         \
+    }
 /* For printf: "%.*s", STR_FMT(s). */
 #define STR_FMT(s) (int)((s).n), (s).p
 

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/json_write.h"
+#include "mcp/protocol.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -44,6 +45,9 @@ void call_on_cancel(struct call *call, void (*fn)(struct call *call));
 bool call_wants_progress(const struct call *call);
 void call_progress(struct call *call, double progress, double total, struct str message,
                    uint64_t now_ms);
+
+/* A log notification, if the peer asked for this level. */
+void call_log(struct call *call, enum mcp_log_level level, struct str text);
 
 /* Ends the call with a result that has structuredContent: `object` is one JSON object
  * without raw newlines; the text block carries the same text, as the specification

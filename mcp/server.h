@@ -70,6 +70,8 @@ void session_recv(struct session *s, struct str text, uint64_t now_ms);
 void session_recv_bad(struct session *s, const struct err *err);
 /* Calls that are still running. */
 size_t session_calls(const struct session *s);
+/* The peer took so little that an answer had to be dropped: close the connection. */
+bool session_broken(const struct session *s);
 
 struct mcp_message {
     size_t end; /* offset behind its "\n" in the output */

@@ -1,0 +1,359 @@
+/* The client side: numbers its requests, matches the answers, answers what servers ask.
+ */
+#include "mcp/client.h"
+#include "base/mem.h"
+#include "mcp/errors.h"
+#include "mcp/jsonrpc.h"
+#include "mcp/protocol.h"
+
+enum { OUT_MAX = 128 * 1024 * 1024, OUT_KEEP = 1024 * 1024 };
+
+struct pending {
+    struct pending *next;
+    uint64_t number;
+    client_result_fn *fn;
+    void (*on_progress)(void *ctx, double progress, double total, struct str message);
+    void *ctx;
+};
+
+struct client {
+    struct client_config config;
+    enum mcp_era era;
+    struct buf out;
+    struct arena arena;
+    struct pending *pending;
+    uint64_t last_number;
+    client_result_fn *open_fn;
+    void *open_ctx;
+    bool receiving, woken;
+};
+
+struct client *client_new(const struct client_config *config)
+{
+    struct client *c = mem_new(struct client);
+    c->config = *config;
+    c->era = config->era == CLIENT_LEGACY ? MCP_LEGACY : MCP_MODERN;
+    buf_init(&c->out, OUT_MAX);
+    return c;
+}
+
+void client_lost(struct client *c, const struct err *err)
+{
+    while (c->pending) {
+        struct pending *p = c->pending;
+        c->pending = p->next;
+        p->fn(p->ctx, (struct json){0}, err);
+        mem_free(p);
+    }
+}
+
+void client_free(struct client *c)
+{
+    if (!c)
+        return;
+    struct err err;
+    c->receiving = true; /* no wake from here on */
+    err_set(&err, ERR_CANCELLED, "the client is closing");
+    client_lost(c, &err);
+    buf_finish(&c->out);
+    arena_finish(&c->arena);
+    mem_free(c);
+}
+
+struct str client_output(const struct client *c)
+{
+    return buf_str(&c->out);
+}
+
+void client_sent(struct client *c)
+{
+    buf_reset(&c->out, OUT_KEEP);
+    c->woken = false;
+}
+
+/* --- out
+ * --------------------------------------------------------------------------------- */
+
+static void end_message(struct client *c)
+{
+    buf_addc(&c->out, '\n');
+    if (!c->receiving && !c->woken && c->config.wake) {
+        c->woken = true;
+        c->config.wake(c->config.ctx);
+    }
+}
+
+static void write_client_info(struct client *c, struct json_writer *w, const char *key)
+{
+    jw_key(w, key);
+    jw_object(w);
+    jw_key_cstr(w, "name", c->config.name);
+    jw_key_cstr(w, "version", c->config.version);
+    jw_end_object(w);
+}
+
+static void write_meta(struct client *c, struct json_writer *w, uint64_t progress_token)
+{
+    if (c->era == MCP_LEGACY && !progress_token)
+        return;
+    jw_key(w, "_meta");
+    jw_object(w);
+    if (c->era == MCP_MODERN) {
+        jw_key_cstr(w, MCP_META "protocolVersion", MCP_MODERN_VERSION);
+        write_client_info(c, w, MCP_META "clientInfo");
+        jw_key_raw(w, MCP_META "clientCapabilities", STR("{}"));
+    }
+    if (progress_token)
+        jw_key_i64(w, "progressToken", (int64_t)progress_token);
+    jw_end_object(w);
+}
+
+/* The members of a JSON object text, without its braces. */
+static struct str members(struct str object)
+{
+    while (object.n && object.p[0] != '{')
+        object = str_from(object, 1);
+    while (object.n && object.p[object.n - 1] != '}')
+        object.n--;
+    if (object.n < 2)
+        return (struct str){0};
+    struct str inside = {object.p + 1, object.n - 2};
+    while (inside.n && (inside.p[0] == ' ' || inside.p[0] == '\n'))
+        inside = str_from(inside, 1);
+    return inside;
+}
+
+uint64_t client_send(struct client *c, const struct client_request *request)
+{
+    struct pending *p = mem_new(struct pending);
+    p->number = ++c->last_number;
+    p->fn = request->fn;
+    p->on_progress = request->on_progress;
+    p->ctx = request->ctx;
+    p->next = c->pending;
+    c->pending = p;
+    struct json_writer w;
+    jw_init(&w, &c->out);
+    jw_object(&w);
+    jw_key_cstr(&w, "jsonrpc", "2.0");
+    jw_key_i64(&w, "id", (int64_t)p->number);
+    jw_key_cstr(&w, "method", request->method);
+    jw_key(&w, "params");
+    jw_object(&w);
+    write_meta(c, &w, request->progress ? p->number : 0);
+    struct str inside = members(request->params);
+    if (inside.n)
+        jw_raw(&w, inside);
+    jw_end_object(&w);
+    jw_end_object(&w);
+    uint64_t number = p->number;
+    end_message(c);
+    return number;
+}
+
+uint64_t client_call_tool(struct client *c, const char *tool, struct str arguments,
+                          client_result_fn *fn, void *ctx)
+{
+    struct buf params;
+    struct json_writer w;
+    buf_init(&params, OUT_MAX);
+    jw_init(&w, &params);
+    jw_object(&w);
+    jw_key_cstr(&w, "name", tool);
+    jw_key_raw(&w, "arguments", arguments);
+    jw_end_object(&w);
+    uint64_t number = client_send(
+        c,
+        &(struct client_request){
+            .method = "tools/call", .params = buf_str(&params), .fn = fn, .ctx = ctx});
+    buf_finish(&params);
+    return number;
+}
+
+static void notify(struct client *c, const char *method, struct str params)
+{
+    struct json_writer w;
+    jw_init(&w, &c->out);
+    jw_object(&w);
+    jw_key_cstr(&w, "jsonrpc", "2.0");
+    jw_key_cstr(&w, "method", method);
+    if (params.n)
+        jw_key_raw(&w, "params", params);
+    jw_end_object(&w);
+    end_message(c);
+}
+
+static struct pending *take_pending(struct client *c, int64_t number)
+{
+    for (struct pending **at = &c->pending; *at; at = &(*at)->next)
+        if ((int64_t)(*at)->number == number) {
+            struct pending *p = *at;
+            *at = p->next;
+            return p;
+        }
+    return NULL;
+}
+
+void client_cancel(struct client *c, uint64_t request)
+{
+    struct pending *p = take_pending(c, (int64_t)request);
+    if (!p)
+        return;
+    struct buf params;
+    struct err err;
+    buf_init(&params, 256);
+    buf_addf(&params, "{\"requestId\":%llu}", (unsigned long long)request);
+    notify(c, "notifications/cancelled", buf_str(&params));
+    buf_finish(&params);
+    err_set(&err, ERR_CANCELLED, "cancelled");
+    p->fn(p->ctx, (struct json){0}, &err);
+    mem_free(p);
+}
+
+/* --- opening
+ * ----------------------------------------------------------------------------- */
+
+static void on_initialized(void *ctx, struct json result, const struct err *err)
+{
+    struct client *c = ctx;
+    if (!err)
+        notify(c, "notifications/initialized", (struct str){0});
+    c->open_fn(c->open_ctx, result, err);
+}
+
+static void send_initialize(struct client *c)
+{
+    struct buf params;
+    struct json_writer w;
+    buf_init(&params, 4096);
+    jw_init(&w, &params);
+    jw_object(&w);
+    jw_key_str(&w, "protocolVersion", protocol_newest_legacy()->name);
+    jw_key_raw(&w, "capabilities", STR("{}"));
+    write_client_info(c, &w, "clientInfo");
+    jw_end_object(&w);
+    c->era = MCP_LEGACY;
+    client_send(c, &(struct client_request){.method = "initialize",
+                                            .params = buf_str(&params),
+                                            .fn = on_initialized,
+                                            .ctx = c});
+    buf_finish(&params);
+}
+
+static void on_discovered(void *ctx, struct json result, const struct err *err)
+{
+    struct client *c = ctx;
+    /* An older server refuses the method or its shape; a lost connection is another
+     * matter. */
+    if (err && err->kind == ERR_PROTOCOL && c->config.era == CLIENT_AUTO)
+        send_initialize(c);
+    else
+        c->open_fn(c->open_ctx, result, err);
+}
+
+void client_open(struct client *c, client_result_fn *fn, void *ctx)
+{
+    c->open_fn = fn;
+    c->open_ctx = ctx;
+    if (c->config.era == CLIENT_LEGACY)
+        send_initialize(c);
+    else
+        client_send(c, &(struct client_request){
+                           .method = "server/discover", .fn = on_discovered, .ctx = c});
+}
+
+/* --- in
+ * ---------------------------------------------------------------------------------- */
+
+static void receive_response(struct client *c, const struct rpc *rpc, struct json id)
+{
+    int64_t number = 0;
+    struct pending *p = json_i64(id, &number) ? take_pending(c, number) : NULL;
+    if (!p)
+        return; /* cancelled meanwhile, or not ours */
+    if (json_present(rpc->error)) {
+        struct err err;
+        struct str text = json_str(json_get(rpc->error, STR("message")), &c->arena);
+        int64_t code = 0;
+        json_i64(json_get(rpc->error, STR("code")), &code);
+        err_set(&err, ERR_PROTOCOL, "the server answered: %.*s (%lld)", STR_FMT(text),
+                (long long)code);
+        p->fn(p->ctx, (struct json){0}, &err);
+    } else {
+        p->fn(p->ctx, rpc->result, NULL);
+    }
+    mem_free(p);
+}
+
+static void receive_request(struct client *c, const struct rpc *rpc)
+{
+    struct json_writer w;
+    jw_init(&w, &c->out);
+    if (json_str_is(rpc->method, STR("ping"))) {
+        jw_object(&w);
+        jw_key_cstr(&w, "jsonrpc", "2.0");
+        jw_key_raw(&w, "id", rpc->id);
+        jw_key_raw(&w, "result", STR("{}"));
+        jw_end_object(&w);
+    } else {
+        rpc_begin_error(&w, rpc->id, RPC_METHOD_NOT_FOUND, "Method not found");
+        rpc_end_error(&w);
+    }
+    end_message(c);
+}
+
+static void receive_notification(struct client *c, const struct rpc *rpc)
+{
+    struct str method = json_str(rpc->method, &c->arena);
+    int64_t number = 0;
+    if (str_eq(method, STR("notifications/progress")) &&
+        json_i64(json_get(rpc->params, STR("progressToken")), &number)) {
+        double progress = 0, total = -1;
+        json_f64(json_get(rpc->params, STR("progress")), &progress);
+        json_f64(json_get(rpc->params, STR("total")), &total);
+        for (struct pending *p = c->pending; p; p = p->next)
+            if ((int64_t)p->number == number && p->on_progress) {
+                p->on_progress(
+                    p->ctx, progress, total,
+                    json_str(json_get(rpc->params, STR("message")), &c->arena));
+                break;
+            }
+    }
+    if (c->config.on_notification)
+        c->config.on_notification(c->config.ctx, method, rpc->params);
+}
+
+int client_recv(struct client *c, struct str text, struct err *err)
+{
+    struct json_doc doc;
+    struct rpc rpc;
+    int code;
+    /* The callbacks may send and cancel, so the document has an arena of its own. */
+    struct arena mine = c->arena;
+    c->arena = (struct arena){0};
+    bool outer = c->receiving;
+    c->receiving = true;
+    int rc = json_parse(&doc, &mine, text, err);
+    if (rc == 0)
+        rc = rpc_read(json_root(&doc), &rpc, &code, err);
+    if (rc == 0) {
+        switch (rpc.kind) {
+        case RPC_RESPONSE:
+            receive_response(c, &rpc, json_get(json_root(&doc), STR("id")));
+            break;
+        case RPC_REQUEST:
+            receive_request(c, &rpc);
+            break;
+        case RPC_NOTIFICATION:
+            receive_notification(c, &rpc);
+            break;
+        }
+    } else {
+        err->kind = ERR_PROTOCOL;
+    }
+    c->receiving = outer;
+    arena_finish(&c->arena);
+    arena_reset(&mine);
+    c->arena = mine;
+    return rc;
+}

@@ -1,0 +1,43 @@
+#include "mcp/protocol.h"
+
+static const struct mcp_version versions[] = {
+    {STR_INIT("2025-11-25"), false},
+    {STR_INIT("2025-06-18"), false},
+    {STR_INIT("2025-03-26"), true},
+    {STR_INIT("2024-11-05"), false},
+};
+
+const struct mcp_version *protocol_newest_legacy(void)
+{
+    return &versions[0];
+}
+
+const struct mcp_version *protocol_choose(struct json wish)
+{
+    enum { COUNT = sizeof versions / sizeof versions[0] };
+    for (int i = 0; i < COUNT; i++)
+        if (json_str_is(wish, versions[i].name))
+            return &versions[i];
+    /* TypeScript SDKs still list it; it differs in nothing that matters here. */
+    if (json_str_is(wish, STR("2024-10-07")))
+        return &versions[COUNT - 1];
+    return protocol_newest_legacy();
+}
+
+static const char *const levels[] = {"emergency", "alert",  "critical", "error",
+                                     "warning",   "notice", "info",     "debug"};
+
+const char *protocol_log_name(enum mcp_log_level level)
+{
+    return levels[level];
+}
+
+int protocol_log_level(struct json name, enum mcp_log_level *ret_level)
+{
+    for (int i = MCP_LOG_EMERGENCY; i <= MCP_LOG_DEBUG; i++)
+        if (json_str_is(name, str_of(levels[i]))) {
+            *ret_level = (enum mcp_log_level)i;
+            return 0;
+        }
+    return -1;
+}

@@ -1,0 +1,295 @@
+#include "net/loop.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include <time.h>
+#include <unistd.h>
+#include <uv.h>
+
+struct loop {
+    uv_loop_t uv;
+    uv_prepare_t prepare; /* runs what was asked for "later", before the loop sleeps */
+    uv_idle_t awake; /* keeps the loop from sleeping while something is asked for */
+    struct loop_later *asked;
+    bool stopping;
+};
+
+struct loop_later {
+    struct loop *loop;
+    void (*fn)(void *ctx);
+    void *ctx;
+    struct loop_later *next;
+    bool asked, freed;
+};
+
+struct loop_timer {
+    uv_timer_t uv;
+    void (*fn)(void *ctx);
+    void *ctx;
+};
+
+struct loop_io {
+    union {
+        uv_handle_t handle;
+        uv_poll_t poll;
+        uv_idle_t idle; /* a regular file: always ready */
+    } uv;
+    int fd;
+    bool regular;
+    unsigned wanted;
+    void (*fn)(void *ctx, unsigned events);
+    void *ctx;
+};
+
+struct loop_signal {
+    uv_signal_t uv;
+    void (*fn)(void *ctx, int signum);
+    void *ctx;
+};
+
+static void on_idle(uv_idle_t *idle)
+{
+    (void)idle;
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+    struct loop *loop = prepare->data;
+    while (loop->asked) {
+        struct loop_later *later = loop->asked;
+        loop->asked = later->next;
+        later->asked = false;
+        if (later->freed)
+            mem_free(later);
+        else
+            later->fn(later->ctx);
+    }
+    uv_idle_stop(&loop->awake);
+}
+
+int loop_new(struct loop **ret_loop, struct err *err)
+{
+    struct loop *loop = mem_new(struct loop);
+    int rc = uv_loop_init(&loop->uv);
+    if (rc < 0) {
+        mem_free(loop);
+        return err_sys(err, -rc, "event loop");
+    }
+    uv_prepare_init(&loop->uv, &loop->prepare);
+    uv_idle_init(&loop->uv, &loop->awake);
+    loop->prepare.data = loop;
+    uv_prepare_start(&loop->prepare, on_prepare);
+    *ret_loop = loop;
+    return 0;
+}
+
+void loop_free(struct loop *loop)
+{
+    if (!loop)
+        return;
+    while (loop->asked) {
+        struct loop_later *later = loop->asked;
+        loop->asked = later->next;
+        mem_free(later);
+    }
+    uv_close((uv_handle_t *)&loop->prepare, NULL);
+    uv_close((uv_handle_t *)&loop->awake, NULL);
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    uv_loop_close(&loop->uv);
+    mem_free(loop);
+}
+
+void loop_run(struct loop *loop)
+{
+    loop->stopping = false;
+    /* The prepare handle counts as active, so this returns only after loop_stop(). */
+    while (!loop->stopping)
+        uv_run(&loop->uv, UV_RUN_DEFAULT);
+}
+
+void loop_stop(struct loop *loop)
+{
+    loop->stopping = true;
+    uv_stop(&loop->uv);
+}
+
+uint64_t loop_now_us(struct loop *loop)
+{
+    (void)loop;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+uint64_t loop_now_ms(struct loop *loop)
+{
+    return loop_now_us(loop) / 1000;
+}
+
+struct loop_later *loop_later_new(struct loop *loop, void (*fn)(void *ctx), void *ctx)
+{
+    struct loop_later *later = mem_new(struct loop_later);
+    *later = (struct loop_later){.loop = loop, .fn = fn, .ctx = ctx};
+    return later;
+}
+
+void loop_later_ask(struct loop_later *later)
+{
+    if (later->asked)
+        return;
+    struct loop *loop = later->loop;
+    if (!loop->asked)
+        uv_idle_start(&loop->awake, on_idle);
+    later->asked = true;
+    later->next = loop->asked;
+    loop->asked = later;
+}
+
+void loop_later_free(struct loop_later *later)
+{
+    if (!later)
+        return;
+    if (later->asked)
+        later->freed = true; /* it stands in the loop's list */
+    else
+        mem_free(later);
+}
+
+static void on_timer(uv_timer_t *uv)
+{
+    struct loop_timer *timer = uv->data;
+    timer->fn(timer->ctx);
+}
+
+struct loop_timer *loop_timer_new(struct loop *loop, void (*fn)(void *ctx), void *ctx)
+{
+    struct loop_timer *timer = mem_new(struct loop_timer);
+    timer->fn = fn;
+    timer->ctx = ctx;
+    uv_timer_init(&loop->uv, &timer->uv);
+    timer->uv.data = timer;
+    return timer;
+}
+
+void loop_timer_start(struct loop_timer *timer, uint64_t delay_ms)
+{
+    uv_update_time(timer->uv.loop);
+    uv_timer_start(&timer->uv, on_timer, delay_ms, 0);
+}
+
+void loop_timer_stop(struct loop_timer *timer)
+{
+    uv_timer_stop(&timer->uv);
+}
+
+static void free_data(uv_handle_t *handle)
+{
+    mem_free(handle->data);
+}
+
+void loop_timer_free(struct loop_timer *timer)
+{
+    if (timer)
+        uv_close((uv_handle_t *)&timer->uv, free_data);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+    struct loop_io *io = poll->data;
+    if (status < 0) {
+        /* POLLERR arrives as UV_EBADF with the watcher stopped: the next read or write
+         * by the owner says why. If the owner goes on, it is started again. */
+        unsigned wanted = io->wanted;
+        io->wanted = 0;
+        io->fn(io->ctx, wanted);
+        return;
+    }
+    unsigned ready = (events & UV_READABLE ? LOOP_READ : 0u) |
+                     (events & UV_WRITABLE ? LOOP_WRITE : 0u) |
+                     (events & UV_DISCONNECT ? LOOP_HANGUP : 0u);
+    io->fn(io->ctx, ready);
+}
+
+static void on_regular(uv_idle_t *idle)
+{
+    struct loop_io *io = idle->data;
+    io->fn(io->ctx, io->wanted & (LOOP_READ | LOOP_WRITE));
+}
+
+struct loop_io *loop_io_new(struct loop *loop, int fd,
+                            void (*fn)(void *ctx, unsigned events), void *ctx)
+{
+    struct loop_io *io = mem_new(struct loop_io);
+    io->fd = fd;
+    io->fn = fn;
+    io->ctx = ctx;
+    io->regular = uv_poll_init(&loop->uv, &io->uv.poll, fd) < 0;
+    if (io->regular)
+        uv_idle_init(&loop->uv, &io->uv.idle);
+    io->uv.handle.data = io;
+    return io;
+}
+
+void loop_io_want(struct loop_io *io, unsigned events)
+{
+    if (events == io->wanted)
+        return;
+    io->wanted = events;
+    if (io->regular) {
+        if (events & (LOOP_READ | LOOP_WRITE))
+            uv_idle_start(&io->uv.idle, on_regular);
+        else
+            uv_idle_stop(&io->uv.idle);
+        return;
+    }
+    int uv = (events & LOOP_READ ? UV_READABLE : 0) |
+             (events & LOOP_WRITE ? UV_WRITABLE : 0) |
+             (events & LOOP_HANGUP ? UV_DISCONNECT : 0);
+    if (uv)
+        uv_poll_start(&io->uv.poll, uv, on_poll);
+    else
+        uv_poll_stop(&io->uv.poll);
+}
+
+int loop_io_fd(const struct loop_io *io)
+{
+    return io->fd;
+}
+
+/* Only now libuv has let go of the descriptor. */
+static void on_io_closed(uv_handle_t *handle)
+{
+    struct loop_io *io = handle->data;
+    fd_close(&io->fd);
+    mem_free(io);
+}
+
+void loop_io_free(struct loop_io *io)
+{
+    if (!io)
+        return;
+    uv_close(&io->uv.handle, on_io_closed);
+}
+
+static void on_signal(uv_signal_t *uv, int signum)
+{
+    struct loop_signal *sig = uv->data;
+    sig->fn(sig->ctx, signum);
+}
+
+struct loop_signal *loop_signal_new(struct loop *loop, int signum,
+                                    void (*fn)(void *ctx, int signum), void *ctx)
+{
+    struct loop_signal *sig = mem_new(struct loop_signal);
+    sig->fn = fn;
+    sig->ctx = ctx;
+    uv_signal_init(&loop->uv, &sig->uv);
+    sig->uv.data = sig;
+    uv_signal_start(&sig->uv, on_signal, signum);
+    return sig;
+}
+
+void loop_signal_free(struct loop_signal *sig)
+{
+    if (sig)
+        uv_close((uv_handle_t *)&sig->uv, free_data);
+}
