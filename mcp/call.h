@@ -28,7 +28,8 @@ struct mcp_server *call_server(const struct call *call);
 uint64_t call_owner(const struct call *call);
 uint64_t call_started_ms(const struct call *call);
 
-/* The arguments: an object. They and the arena live until the call ends. */
+/* The arguments: an object. They, every string taken from them and the arena live until
+ * the call ends (the message is copied once). */
 struct json call_args(const struct call *call);
 struct arena *call_arena(struct call *call);
 
@@ -36,7 +37,7 @@ struct arena *call_arena(struct call *call);
 void call_set_state(struct call *call, void *state);
 void *call_state(const struct call *call);
 /* Runs when the peer cancels or its connection closes, before the call is freed: stop
- * the work, free the state, answer nothing. */
+ * the work, free the state, answer nothing. call_find() does not find it any more. */
 void call_on_cancel(struct call *call, void (*fn)(struct call *call));
 
 /* Progress for people who watch: dropped unless the peer gave a token; at most 10 a
@@ -57,7 +58,10 @@ void call_result_structured(struct call *call, struct str object);
 /* Ends the call with content blocks. Between begin and end, write content block objects
  * with the returned writer (it is inside the content array) and call nothing else of
  * this session: struct json_writer *w = call_content_begin(call); call_content_text(w,
- * text); call_content_blob(w, uri, mime_type, bytes); call_content_end(call); */
+ * text); call_content_blob(w, uri, mime_type, bytes); call_content_end(call);
+ *
+ * call_fail() instead of call_content_end() takes back what was written. Whatever the
+ * way, a result of more than MCP_MESSAGE_OUT_MAX is replaced by a LIMIT error. */
 struct json_writer *call_content_begin(struct call *call);
 void call_content_text(struct json_writer *w, struct str text);
 void call_content_image(struct json_writer *w, struct str mime_type, struct str bytes);

@@ -1,33 +1,53 @@
-/* Calls in flight: from the request to the one answer, or to a cancellation. */
+/* Calls in flight: from the request to the one answer, or to a cancellation. Handlers
+ * that answer later know a call by its ref (slot and generation), so that a late answer
+ * finds nothing. After a cancellation no message about the call is sent. */
 #include "base/mem.h"
 #include "mcp/session.h"
 #include <assert.h>
+#include <math.h>
 
-enum { PROGRESS_INTERVAL_MS = 100 };
+enum {
+    PROGRESS_INTERVAL_MS = 100,
+#ifdef SANDQUAY_SANITIZED
+    SPARE_MAX = 0, /* a stale pointer to a call is to be found */
+#else
+    SPARE_MAX = 16,
+#endif
+};
 
-/* --- numbers
- * ----------------------------------------------------------------------------- */
+static void add_slots(struct mcp_server *server)
+{
+    uint32_t from = server->slot_count;
+    server->slot_count = from ? 2 * from : 16;
+    server->slots =
+        mem_realloc(server->slots, server->slot_count * sizeof *server->slots);
+    for (uint32_t i = from; i < server->slot_count; i++)
+        server->slots[i] = (struct call_slot){.next_free = i + 1};
+}
 
 static void give_ref(struct mcp_server *server, struct call *call)
 {
-    uint32_t slot = 0;
-    while (slot < server->slot_count && server->slots[slot])
-        slot++;
-    if (slot == server->slot_count) {
-        server->slot_count = slot ? 2 * slot : 16;
-        server->slots =
-            mem_realloc(server->slots, server->slot_count * sizeof(struct call *));
-        memset(server->slots + slot, 0,
-               (server->slot_count - slot) * sizeof(struct call *));
-    }
-    server->slots[slot] = call;
-    call->ref = (uint64_t)++server->generation << 32 | slot;
+    if (server->free_slot == server->slot_count)
+        add_slots(server);
+    uint32_t slot = server->free_slot;
+    server->free_slot = server->slots[slot].next_free;
+    server->slots[slot].call = call;
+    if (++server->generation == 0)
+        server->generation = 1;
+    call->ref = (uint64_t)server->generation << 32 | slot;
+}
+
+static void take_ref(struct mcp_server *server, const struct call *call)
+{
+    uint32_t slot = (uint32_t)call->ref;
+    server->slots[slot] = (struct call_slot){.next_free = server->free_slot};
+    server->free_slot = slot;
 }
 
 struct call *call_find(struct mcp_server *server, uint64_t ref)
 {
     uint32_t slot = (uint32_t)ref;
-    struct call *call = slot < server->slot_count ? server->slots[slot] : NULL;
+    struct call *call = slot < server->slot_count ? server->slots[slot].call : NULL;
     return call && call->ref == ref && !call->ended ? call : NULL;
 }
 
@@ -39,38 +59,57 @@ struct call *calls_by_id(struct session *s, struct str id)
     return NULL;
 }
 
-/* --- life
- * -------------------------------------------------------------------------------- */
+void calls_finish(struct mcp_server *server)
+{
+    while (server->spare) {
+        struct call *call = server->spare;
+        server->spare = call->next;
+        arena_finish(&call->arena);
+        mem_free(call);
+    }
+    mem_free(server->slots);
+}
+
+static struct call *call_alloc(struct mcp_server *server)
+{
+    struct call *call = server->spare;
+    if (!call)
+        return mem_new(struct call);
+    server->spare = call->next;
+    server->spare_count--;
+    struct arena arena = call->arena;
+    *call = (struct call){.arena = arena};
+    return call;
+}
 
 static void call_release(struct call *call)
 {
     struct session *s = call->session;
+    struct mcp_server *server = s->server;
     struct call **at = &s->calls;
     while (*at != call)
         at = &(*at)->next;
     *at = call->next;
     s->call_count--;
-    s->server->slots[(uint32_t)call->ref] = NULL;
-    arena_finish(&call->arena);
-    mem_free(call);
-}
-
-/* The answer is out: the call is gone for everybody, though its memory lives until its
- * handler has returned. */
-static void call_ended(struct call *call)
-{
-    assert(!call->ended);
-    call->ended = true;
-    if (!call->in_handler)
-        call_release(call);
+    s->held_bytes -= call->doc.text.n;
+    take_ref(server, call);
+    if (server->spare_count < SPARE_MAX) {
+        arena_reset(&call->arena);
+        call->next = server->spare;
+        server->spare = call;
+        server->spare_count++;
+    } else {
+        arena_finish(&call->arena);
+        mem_free(call);
+    }
 }
 
 void calls_cancel(struct call *call)
 {
     assert(!call->in_handler);
+    call->ended = true;
     if (call->on_cancel)
         call->on_cancel(call);
-    call->ended = true;
     call_release(call);
 }
 
@@ -79,7 +118,11 @@ static struct call *call_new(struct request *r, const struct mcp_tool *tool,
                              struct json args)
 {
     struct session *s = r->session;
-    struct call *call = mem_new(struct call);
+    struct call *call = call_alloc(s->server);
+    struct json token =
+        json_get(json_get(r->params, STR("_meta")), STR("progressToken"));
+    size_t token_bytes = r->doc->count * json_token_bytes();
+    const char *from = r->doc->text.p;
     call->session = s;
     call->tool = tool;
     call->era = r->era;
@@ -87,56 +130,63 @@ static struct call *call_new(struct request *r, const struct mcp_tool *tool,
     call->started_ms = s->now_ms;
     call->doc = *r->doc;
     call->doc.text = arena_dup(&call->arena, r->doc->text);
-    size_t token_bytes = r->doc->count * json_token_bytes();
-    call->doc.token =
-        memcpy(arena_alloc(&call->arena, token_bytes), r->doc->token, token_bytes);
-    call->args = json_present(args) ? (struct json){&call->doc, args.i} : args;
-    call->id = arena_dup(&call->arena, r->id);
-    struct json token = json_pointer(r->params, "/_meta/progressToken");
-    if (json_type(token) == JSON_STRING || json_type(token) == JSON_NUMBER)
-        call->token = arena_dup(&call->arena, json_raw(token));
+    call->doc.token = arena_alloc(&call->arena, token_bytes);
+    memcpy(call->doc.token, r->doc->token, token_bytes);
+    call->args = json_present(args) ? (struct json){&call->doc, args.i}
+                                    : json_root(&s->server->empty);
+    call->id = (struct str){call->doc.text.p + (r->id.p - from), r->id.n};
+    if (rpc_legal_id(token))
+        call->token = json_raw((struct json){&call->doc, token.i});
     call->next = s->calls;
     s->calls = call;
     s->call_count++;
+    s->held_bytes += call->doc.text.n;
     give_ref(s->server, call);
     return call;
 }
 
-/* A call without arguments has an empty object of them. */
-static struct json no_arguments(struct call *call)
+/* An error that the model is to read: a result with isError. */
+static void write_failure(struct session *s, struct str id, enum mcp_era era,
+                          uint64_t ref, const struct err *err)
 {
-    struct json_doc *doc = arena_alloc(&call->arena, sizeof *doc);
-    struct err err;
-    json_parse(doc, &call->arena, STR("{}"), &err);
-    return json_root(doc);
+    struct buf text;
+    struct json_writer inner, w;
+    buf_init(&text, 4096);
+    jw_init(&inner, &text);
+    errors_write(&inner, err);
+    size_t start = session_begin_result(s, &w, id, era);
+    jw_key(&w, "content");
+    jw_array(&w);
+    call_content_text(&w, buf_str(&text));
+    jw_end_array(&w);
+    jw_key_bool(&w, "isError", true);
+    session_end_result(s, &w, start, ref);
+    buf_finish(&text);
 }
 
 void calls_start(struct request *r, const struct mcp_tool *tool, struct json args)
 {
     struct session *s = r->session;
     struct err err;
-    if (s->call_count >= MCP_CALLS_MAX) {
-        session_error(s, r->id, RPC_INVALID_REQUEST,
+    if (s->call_count >= MCP_CALLS_MAX ||
+        s->held_bytes + r->doc->text.n > MCP_CALLS_BYTES_MAX) {
+        session_error(s, r->id, errors_rpc_code(ERR_LIMIT),
                       "too many requests in flight: wait for answers first");
         return;
     }
-    struct call *call = call_new(r, tool, args);
-    if (!json_present(call->args))
-        call->args = no_arguments(call);
-    call->in_handler = true;
-    if (schema_check(tool->input, call->args, &err) < 0) {
+    struct json given = json_present(args) ? args : json_root(&s->server->empty);
+    if (schema_check(tool->input, given, &err) < 0) {
         err_remedy(&err, "correct the arguments of %s and call it again", tool->name);
-        call_fail(call, &err);
-    } else {
-        tool->call(call);
+        write_failure(s, r->id, r->era, 0, &err);
+        return;
     }
+    struct call *call = call_new(r, tool, args);
+    call->in_handler = true;
+    tool->call(call);
     call->in_handler = false;
     if (call->ended)
         call_release(call);
 }
-
-/* --- what handlers ask
- * ------------------------------------------------------------------- */
 
 uint64_t call_ref(const struct call *call)
 {
@@ -188,107 +238,107 @@ void call_on_cancel(struct call *call, void (*fn)(struct call *call))
     call->on_cancel = fn;
 }
 
-/* --- notifications on the way
- * ------------------------------------------------------------ */
-
-static size_t begin_notification(struct call *call, struct json_writer *w,
-                                 const char *method)
-{
-    size_t start = session_begin(call->session, w);
-    jw_object(w);
-    jw_key_cstr(w, "jsonrpc", "2.0");
-    jw_key_cstr(w, "method", method);
-    jw_key(w, "params");
-    jw_object(w);
-    return start;
-}
-
-static void end_notification(struct call *call, struct json_writer *w, size_t start)
-{
-    jw_end_object(w);
-    jw_end_object(w);
-    session_end(call->session, start, call->ref, false);
-}
-
 bool call_wants_progress(const struct call *call)
 {
     return call->token.n > 0;
 }
 
+/* 2024-11-05 has no text in progress notifications. */
+static bool tells_message(const struct call *call)
+{
+    const struct mcp_version *version = call->session->version;
+    return call->era == MCP_MODERN || !version || version->progress_message;
+}
+
 void call_progress(struct call *call, double progress, double total, struct str message,
                    uint64_t now_ms)
 {
-    bool first = call->progress_ms == 0;
-    if (call->token.n == 0 ||
-        (!first && now_ms < call->progress_ms + PROGRESS_INTERVAL_MS) ||
-        (!first && progress <= call->progress))
+    if (call->token.n == 0 || call->ended || !isfinite(progress))
         return;
+    if (call->progressed && (now_ms < call->progress_ms + PROGRESS_INTERVAL_MS ||
+                             progress <= call->progress))
+        return;
+    call->progressed = true;
     call->progress_ms = now_ms;
     call->progress = progress;
     struct json_writer w;
-    size_t start = begin_notification(call, &w, "notifications/progress");
+    size_t start =
+        session_begin_notification(call->session, &w, "notifications/progress");
     jw_key_raw(&w, "progressToken", call->token);
     jw_key(&w, "progress");
     jw_f64(&w, progress);
-    if (total >= 0) {
+    if (total >= 0 && isfinite(total)) {
         jw_key(&w, "total");
         jw_f64(&w, total);
     }
-    if (message.n)
+    if (message.n && tells_message(call))
         jw_key_str(&w, "message", message);
-    end_notification(call, &w, start);
+    session_end_notification(call->session, &w, start, call->ref);
 }
 
 void call_log(struct call *call, enum mcp_log_level level, struct str text)
 {
-    if (call->log_level == MCP_LOG_NONE || level > call->log_level)
+    struct session *s = call->session;
+    enum mcp_log_level wanted =
+        call->era == MCP_MODERN ? call->log_level : s->log_level;
+    if (wanted == MCP_LOG_NONE || level > wanted || call->ended)
         return;
     struct json_writer w;
-    size_t start = begin_notification(call, &w, "notifications/message");
+    size_t start = session_begin_notification(s, &w, "notifications/message");
     jw_key_cstr(&w, "level", protocol_log_name(level));
-    jw_key_cstr(&w, "logger", call->session->server->config.name);
+    jw_key_cstr(&w, "logger", s->server->config.name);
     jw_key_str(&w, "data", text);
-    end_notification(call, &w, start);
+    session_end_notification(s, &w, start, call->ref);
 }
 
-/* --- answers
- * ----------------------------------------------------------------------------- */
-
-/* Too large to be sent: the caller is told instead. */
-static bool too_large(struct call *call, size_t start)
+/* The answer is out: the call is gone for everybody, though its memory lives until its
+ * handler has returned. The transport is told last, when all is as it will be. */
+static void end_call(struct call *call)
 {
     struct session *s = call->session;
-    if (!s->out.overflow && s->out.n - start <= MCP_MESSAGE_OUT_MAX - 64)
-        return false;
-    session_rollback(s, start);
-    struct err err;
-    err_set(&err, ERR_LIMIT, "the answer would be over %d MiB",
-            MCP_MESSAGE_OUT_MAX >> 20);
-    err_remedy(&err, "ask for a smaller part");
-    call_fail(call, &err);
-    return true;
+    assert(!call->ended);
+    call->ended = true;
+    if (!call->in_handler)
+        call_release(call);
+    session_wake(s);
+}
+
+/* Ends the call with the result that begins at start; one that is too large to be sent
+ * is replaced. */
+static void end_with_result(struct call *call, struct json_writer *w, size_t start)
+{
+    struct session *s = call->session;
+    if (s->out.overflow || s->out.n - start > MCP_MESSAGE_OUT_MAX - 64) {
+        struct err err;
+        err_set(&err, ERR_LIMIT, "the answer would be over %d MiB",
+                MCP_MESSAGE_OUT_MAX >> 20);
+        err_remedy(&err, "ask for a smaller part");
+        session_rollback(s, start);
+        write_failure(s, call->id, call->era, call->ref, &err);
+    } else {
+        session_end_result(s, w, start, call->ref);
+    }
+    end_call(call);
 }
 
 void call_result_structured(struct call *call, struct str object)
 {
-    struct session *s = call->session;
     struct json_writer w;
-    size_t start = session_begin_result(s, &w, call->id, call->era);
+    size_t start = session_begin_result(call->session, &w, call->id, call->era);
     jw_key(&w, "content");
     jw_array(&w);
     call_content_text(&w, object);
     jw_end_array(&w);
     jw_key_raw(&w, "structuredContent", object);
-    if (too_large(call, start))
-        return;
-    session_end_result(s, &w, start, call->ref);
-    call_ended(call);
+    end_with_result(call, &w, start);
 }
 
 struct json_writer *call_content_begin(struct call *call)
 {
+    assert(!call->ended);
     call->message_start =
         session_begin_result(call->session, &call->writer, call->id, call->era);
+    call->writing = true;
     jw_key(&call->writer, "content");
     jw_array(&call->writer);
     return &call->writer;
@@ -329,28 +379,15 @@ void call_content_blob(struct json_writer *w, struct str uri, struct str mime_ty
 
 void call_content_end(struct call *call)
 {
+    assert(call->writing);
     jw_end_array(&call->writer);
-    if (too_large(call, call->message_start))
-        return;
-    session_end_result(call->session, &call->writer, call->message_start, call->ref);
-    call_ended(call);
+    end_with_result(call, &call->writer, call->message_start);
 }
 
 void call_fail(struct call *call, const struct err *err)
 {
-    struct session *s = call->session;
-    struct buf text;
-    struct json_writer inner, w;
-    buf_init(&text, 4096);
-    jw_init(&inner, &text);
-    errors_write(&inner, err);
-    size_t start = session_begin_result(s, &w, call->id, call->era);
-    jw_key(&w, "content");
-    jw_array(&w);
-    call_content_text(&w, buf_str(&text));
-    jw_end_array(&w);
-    jw_key_bool(&w, "isError", true);
-    session_end_result(s, &w, start, call->ref);
-    buf_finish(&text);
-    call_ended(call);
+    if (call->writing)
+        session_rollback(call->session, call->message_start);
+    write_failure(call->session, call->id, call->era, call->ref, err);
+    end_call(call);
 }

@@ -1,5 +1,6 @@
 /* The client side: numbers its requests, matches the answers, answers what servers ask.
- */
+ * Requests have numbers of ours as ids, and the same numbers as progress tokens.
+ * Specification: "Lifecycle" of the legacy revisions, "Versioning" of 2026-07-28. */
 #include "mcp/client.h"
 #include "base/mem.h"
 #include "mcp/errors.h"
@@ -25,7 +26,7 @@ struct client {
     uint64_t last_number;
     client_result_fn *open_fn;
     void *open_ctx;
-    bool receiving, woken;
+    bool receiving, woken, closing;
 };
 
 struct client *client_new(const struct client_config *config)
@@ -39,9 +40,11 @@ struct client *client_new(const struct client_config *config)
 
 void client_lost(struct client *c, const struct err *err)
 {
-    while (c->pending) {
-        struct pending *p = c->pending;
-        c->pending = p->next;
+    struct pending *all = c->pending;
+    c->pending = NULL; /* what callbacks send now is not of the lost connection */
+    while (all) {
+        struct pending *p = all;
+        all = p->next;
         p->fn(p->ctx, (struct json){0}, err);
         mem_free(p);
     }
@@ -53,6 +56,7 @@ void client_free(struct client *c)
         return;
     struct err err;
     c->receiving = true; /* no wake from here on */
+    c->closing = true;
     err_set(&err, ERR_CANCELLED, "the client is closing");
     client_lost(c, &err);
     buf_finish(&c->out);
@@ -71,16 +75,35 @@ void client_sent(struct client *c)
     c->woken = false;
 }
 
-/* --- out
- * --------------------------------------------------------------------------------- */
+bool client_is_modern(const struct client *c)
+{
+    return c->era == MCP_MODERN;
+}
 
-static void end_message(struct client *c)
+/* In a JSON text of the caller's, raw newlines are space between tokens. */
+static void blank_newlines(char *p, size_t n)
+{
+    char *at;
+    for (char *from = p; (at = memchr(from, '\n', n - (size_t)(from - p))); from = at)
+        *at = ' ';
+    for (char *from = p; (at = memchr(from, '\r', n - (size_t)(from - p))); from = at)
+        *at = ' ';
+}
+
+/* -1: the message did not fit and is taken back. */
+static int end_message(struct client *c, size_t start)
 {
     buf_addc(&c->out, '\n');
+    if (c->out.overflow) {
+        c->out.overflow = false;
+        c->out.n = start;
+        return -1;
+    }
     if (!c->receiving && !c->woken && c->config.wake) {
         c->woken = true;
         c->config.wake(c->config.ctx);
     }
+    return 0;
 }
 
 static void write_client_info(struct client *c, struct json_writer *w, const char *key)
@@ -108,46 +131,86 @@ static void write_meta(struct client *c, struct json_writer *w, uint64_t progres
     jw_end_object(w);
 }
 
-/* The members of a JSON object text, without its braces. */
-static struct str members(struct str object)
+static bool is_space(char c)
 {
-    while (object.n && object.p[0] != '{')
-        object = str_from(object, 1);
-    while (object.n && object.p[object.n - 1] != '}')
-        object.n--;
-    if (object.n < 2)
-        return (struct str){0};
-    struct str inside = {object.p + 1, object.n - 2};
-    while (inside.n && (inside.p[0] == ' ' || inside.p[0] == '\n'))
-        inside = str_from(inside, 1);
-    return inside;
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-uint64_t client_send(struct client *c, const struct client_request *request)
+/* The members of a JSON object text, without its braces and the space around them. */
+static struct str members(struct str s)
 {
-    struct pending *p = mem_new(struct pending);
-    p->number = ++c->last_number;
-    p->fn = request->fn;
-    p->on_progress = request->on_progress;
-    p->ctx = request->ctx;
-    p->next = c->pending;
-    c->pending = p;
+    for (int round = 0; round < 2; round++) {
+        while (s.n && is_space(s.p[0]))
+            s = str_from(s, 1);
+        while (s.n && is_space(s.p[s.n - 1]))
+            s.n--;
+        if (round == 0) {
+            if (s.n < 2)
+                return (struct str){0};
+            s = (struct str){s.p + 1, s.n - 2};
+        }
+    }
+    return s;
+}
+
+static void write_request(struct client *c, uint64_t number,
+                          const struct client_request *request)
+{
     struct json_writer w;
+    size_t start = c->out.n;
     jw_init(&w, &c->out);
     jw_object(&w);
     jw_key_cstr(&w, "jsonrpc", "2.0");
-    jw_key_i64(&w, "id", (int64_t)p->number);
+    jw_key_i64(&w, "id", (int64_t)number);
     jw_key_cstr(&w, "method", request->method);
     jw_key(&w, "params");
     jw_object(&w);
-    write_meta(c, &w, request->progress ? p->number : 0);
+    write_meta(c, &w, request->progress ? number : 0);
     struct str inside = members(request->params);
     if (inside.n)
         jw_raw(&w, inside);
     jw_end_object(&w);
     jw_end_object(&w);
-    uint64_t number = p->number;
-    end_message(c);
+    blank_newlines(c->out.p + start, c->out.n - start);
+}
+
+static struct pending *take_pending(struct client *c, int64_t number)
+{
+    for (struct pending **at = &c->pending; *at; at = &(*at)->next)
+        if ((int64_t)(*at)->number == number) {
+            struct pending *p = *at;
+            *at = p->next;
+            return p;
+        }
+    return NULL;
+}
+
+static void refuse_request(struct client *c, uint64_t number)
+{
+    struct pending *p = take_pending(c, (int64_t)number);
+    struct err err;
+    if (c->closing)
+        err_set(&err, ERR_CANCELLED, "the client is closing");
+    else
+        err_set(&err, ERR_LIMIT, "the server does not read: over %d MiB wait for it",
+                OUT_MAX >> 20);
+    p->fn(p->ctx, (struct json){0}, &err);
+    mem_free(p);
+}
+
+uint64_t client_send(struct client *c, const struct client_request *request)
+{
+    struct pending *p = mem_new(struct pending);
+    uint64_t number = p->number = ++c->last_number;
+    p->fn = request->fn;
+    p->on_progress = request->on_progress;
+    p->ctx = request->ctx;
+    p->next = c->pending;
+    c->pending = p;
+    size_t start = c->out.n;
+    write_request(c, number, request);
+    if (end_message(c, start) < 0 || c->closing)
+        refuse_request(c, number);
     return number;
 }
 
@@ -160,7 +223,7 @@ uint64_t client_call_tool(struct client *c, const char *tool, struct str argumen
     jw_init(&w, &params);
     jw_object(&w);
     jw_key_cstr(&w, "name", tool);
-    jw_key_raw(&w, "arguments", arguments);
+    jw_key_raw(&w, "arguments", arguments.n ? arguments : STR("{}"));
     jw_end_object(&w);
     uint64_t number = client_send(
         c,
@@ -173,6 +236,7 @@ uint64_t client_call_tool(struct client *c, const char *tool, struct str argumen
 static void notify(struct client *c, const char *method, struct str params)
 {
     struct json_writer w;
+    size_t start = c->out.n;
     jw_init(&w, &c->out);
     jw_object(&w);
     jw_key_cstr(&w, "jsonrpc", "2.0");
@@ -180,18 +244,7 @@ static void notify(struct client *c, const char *method, struct str params)
     if (params.n)
         jw_key_raw(&w, "params", params);
     jw_end_object(&w);
-    end_message(c);
-}
-
-static struct pending *take_pending(struct client *c, int64_t number)
-{
-    for (struct pending **at = &c->pending; *at; at = &(*at)->next)
-        if ((int64_t)(*at)->number == number) {
-            struct pending *p = *at;
-            *at = p->next;
-            return p;
-        }
-    return NULL;
+    end_message(c, start); /* one that does not fit is lost, as the server is */
 }
 
 void client_cancel(struct client *c, uint64_t request)
@@ -210,12 +263,18 @@ void client_cancel(struct client *c, uint64_t request)
     mem_free(p);
 }
 
-/* --- opening
- * ----------------------------------------------------------------------------- */
-
 static void on_initialized(void *ctx, struct json result, const struct err *err)
 {
     struct client *c = ctx;
+    struct json version = json_get(result, STR("protocolVersion"));
+    struct err unknown;
+    if (!err && !protocol_legacy(version)) {
+        struct str raw = json_raw(version);
+        err_set(&unknown, ERR_PROTOCOL, "the server speaks an unknown revision: %.*s",
+                raw.n > 40 ? 40 : (int)raw.n, raw.p ? raw.p : "");
+        err = &unknown;
+        result = (struct json){0};
+    }
     if (!err)
         notify(c, "notifications/initialized", (struct str){0});
     c->open_fn(c->open_ctx, result, err);
@@ -240,15 +299,33 @@ static void send_initialize(struct client *c)
     buf_finish(&params);
 }
 
+static bool speaks_modern(struct json discovered)
+{
+    struct json versions = json_get(discovered, STR("supportedVersions"));
+    for (struct json v = json_first(versions); json_present(v); v = json_next(v))
+        if (json_str_is(v, STR(MCP_MODERN_VERSION)))
+            return true;
+    return false;
+}
+
+/* An older server refuses the method or its shape, in one of many ways; a lost
+ * connection is another matter. */
 static void on_discovered(void *ctx, struct json result, const struct err *err)
 {
     struct client *c = ctx;
-    /* An older server refuses the method or its shape; a lost connection is another
-     * matter. */
-    if (err && err->kind == ERR_PROTOCOL && c->config.era == CLIENT_AUTO)
+    bool refused = err ? err->kind == ERR_PROTOCOL : !speaks_modern(result);
+    struct err unknown;
+    if (refused && c->config.era == CLIENT_AUTO) {
         send_initialize(c);
-    else
-        c->open_fn(c->open_ctx, result, err);
+        return;
+    }
+    if (refused && !err) {
+        err_set(&unknown, ERR_PROTOCOL,
+                "the server does not speak " MCP_MODERN_VERSION);
+        err = &unknown;
+        result = (struct json){0};
+    }
+    c->open_fn(c->open_ctx, result, err);
 }
 
 void client_open(struct client *c, client_result_fn *fn, void *ctx)
@@ -262,21 +339,19 @@ void client_open(struct client *c, client_result_fn *fn, void *ctx)
                            .method = "server/discover", .fn = on_discovered, .ctx = c});
 }
 
-/* --- in
- * ---------------------------------------------------------------------------------- */
-
 static void receive_response(struct client *c, const struct rpc *rpc, struct json id)
 {
     int64_t number = 0;
     struct pending *p = json_i64(id, &number) ? take_pending(c, number) : NULL;
     if (!p)
         return; /* cancelled meanwhile, or not ours */
-    if (json_present(rpc->error)) {
+    if (json_type(rpc->error) == JSON_OBJECT || !json_present(rpc->result)) {
         struct err err;
         struct str text = json_str(json_get(rpc->error, STR("message")), &c->arena);
         int64_t code = 0;
         json_i64(json_get(rpc->error, STR("code")), &code);
-        err_set(&err, ERR_PROTOCOL, "the server answered: %.*s (%lld)", STR_FMT(text),
+        err_set(&err, ERR_PROTOCOL, "the server answered: %.*s (%lld)",
+                text.n > 180 ? 180 : (int)text.n, text.p ? text.p : "",
                 (long long)code);
         p->fn(p->ctx, (struct json){0}, &err);
     } else {
@@ -288,6 +363,7 @@ static void receive_response(struct client *c, const struct rpc *rpc, struct jso
 static void receive_request(struct client *c, const struct rpc *rpc)
 {
     struct json_writer w;
+    size_t start = c->out.n;
     jw_init(&w, &c->out);
     if (json_str_is(rpc->method, STR("ping"))) {
         jw_object(&w);
@@ -299,7 +375,7 @@ static void receive_request(struct client *c, const struct rpc *rpc)
         rpc_begin_error(&w, rpc->id, RPC_METHOD_NOT_FOUND, "Method not found");
         rpc_end_error(&w);
     }
-    end_message(c);
+    end_message(c, start);
 }
 
 static void receive_notification(struct client *c, const struct rpc *rpc)

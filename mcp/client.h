@@ -25,6 +25,7 @@ struct client_config {
     void *ctx;
 };
 
+/* No callback may free the client or hand it a message; it may send and cancel. */
 struct client *client_new(const struct client_config *config);
 /* Requests in flight end with CANCELLED (their callbacks run), then it is freed. */
 void client_free(struct client *c);
@@ -34,22 +35,28 @@ void client_free(struct client *c);
  * (connection lost). */
 typedef void client_result_fn(void *ctx, struct json result, const struct err *err);
 
-/* Negotiates; result is the server's discover or initialize result. */
+/* Negotiates; result is the server's discover or initialize result. PROTOCOL when the
+ * server speaks no revision that is known here. */
 void client_open(struct client *c, client_result_fn *fn, void *ctx);
 
 struct client_request {
     const char *method;
-    struct str params; /* the members of params, a JSON object text, or empty */
+    struct str params; /* a JSON object text without _meta, or empty */
     bool progress;     /* ask for progress: on_progress is called */
     void (*on_progress)(void *ctx, double progress, double total, struct str message);
     client_result_fn *fn;
     void *ctx; /* of both callbacks */
 };
-/* Returns the request's number (never 0). */
+/* Returns the request's number (never 0). When the output is full (the server does not
+ * read), fn is called with LIMIT before it returns. */
 uint64_t client_send(struct client *c, const struct client_request *request);
 /* tools/call with arguments (a JSON object text). */
 uint64_t client_call_tool(struct client *c, const char *tool, struct str arguments,
                           client_result_fn *fn, void *ctx);
+/* The era that was found; sensible once client_open's fn was called without an error.
+ */
+bool client_is_modern(const struct client *c);
+
 /* Sends notifications/cancelled; fn is called with CANCELLED now; a late answer is
  * dropped. */
 void client_cancel(struct client *c, uint64_t request);

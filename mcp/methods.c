@@ -1,14 +1,16 @@
-/* The methods of both eras: one row, one handler. */
+/* The methods of both eras: one row, one handler. What is not in the table is not
+ * advertised either; subscriptions/listen among them, because no list ever changes
+ * while the server runs. Specification: "Server Features" and "Utilities" of each
+ * revision. */
 #include "mcp/session.h"
 
 enum { LEGACY = 1 << MCP_LEGACY, MODERN = 1 << MCP_MODERN, BOTH = LEGACY | MODERN };
+enum { ECHO_MAX = 100, ECHO_URI_MAX = 4096 };
 
 typedef void method_fn(struct request *r);
 
 static void write_capabilities(struct json_writer *w)
 {
-    /* Lists never change while the server runs: no listChanged, and so nothing to
-     * listen to. */
     jw_key_raw(w, "capabilities",
                STR("{\"tools\":{},\"resources\":{},\"prompts\":{},\"completions\":{},"
                    "\"logging\":{}}"));
@@ -35,6 +37,21 @@ static void write_caching(struct request *r, struct json_writer *w)
     jw_key_cstr(w, "cacheScope", "private");
 }
 
+static void refuse(struct request *r, const char *message)
+{
+    session_error(r->session, r->id, RPC_INVALID_PARAMS, message);
+}
+
+/* "what: name", for a name that is not known. */
+static void refuse_name(struct request *r, int code, const char *what, struct json name)
+{
+    struct err err;
+    struct str raw = json_raw(name);
+    err_set(&err, ERR_NOT_FOUND, "%s: %.*s", what,
+            raw.n > ECHO_MAX ? ECHO_MAX : (int)raw.n, raw.p);
+    session_error(r->session, r->id, code, err.msg);
+}
+
 static void empty_result(struct request *r)
 {
     struct json_writer w;
@@ -42,14 +59,32 @@ static void empty_result(struct request *r)
     session_end_result(r->session, &w, start, 0);
 }
 
-/* A second initialize on one connection negotiates afresh: Claude Desktop may send two.
- */
+/* A second initialize negotiates afresh: Claude Desktop may send two. Whoever does that
+ * has forgotten its requests. */
+static void forget_connection(struct session *s)
+{
+    for (struct call *c = s->calls, *next; c; c = next) {
+        next = c->next;
+        if (c->era == MCP_LEGACY) {
+            calls_cancel(c);
+            next = s->calls; /* on_cancel may have ended others */
+        }
+    }
+    s->log_level = MCP_LOG_WARNING;
+}
+
 static void initialize(struct request *r)
 {
     struct session *s = r->session;
     const char *instructions = s->server->config.instructions;
-    s->version = protocol_choose(json_get(r->params, STR("protocolVersion")));
-    s->log_level = MCP_LOG_WARNING;
+    struct json wish = json_get(r->params, STR("protocolVersion"));
+    if (json_present(wish) && json_type(wish) != JSON_STRING) {
+        refuse(r, "params.protocolVersion must be a string");
+        return;
+    }
+    if (s->version)
+        forget_connection(s);
+    s->version = protocol_choose(wish);
     struct json_writer w;
     size_t start = session_begin_result(s, &w, r->id, r->era);
     jw_key_str(&w, "protocolVersion", s->version->name);
@@ -78,7 +113,7 @@ static bool refuse_cursor(struct request *r)
 {
     if (!json_present(json_get(r->params, STR("cursor"))))
         return false;
-    session_error(r->session, r->id, RPC_INVALID_PARAMS, "unknown cursor");
+    refuse(r, "unknown cursor");
     return true;
 }
 
@@ -115,37 +150,32 @@ static void prompts_list(struct request *r)
 
 static void tools_call(struct request *r)
 {
-    struct session *s = r->session;
-    const struct mcp_server_config *config = &s->server->config;
+    const struct mcp_server_config *config = &r->session->server->config;
     struct json name = json_get(r->params, STR("name"));
     struct json args = json_get(r->params, STR("arguments"));
     if (json_type(name) != JSON_STRING) {
-        session_error(s, r->id, RPC_INVALID_PARAMS, "params.name must be a string");
+        refuse(r, "params.name must be a string");
         return;
     }
     if (json_present(args) && json_type(args) != JSON_OBJECT) {
-        session_error(s, r->id, RPC_INVALID_PARAMS,
-                      "params.arguments must be an object");
+        refuse(r, "params.arguments must be an object");
         return;
     }
     for (size_t i = 0; i < config->tool_count; i++)
-        if (json_str_is(name, str_of(config->tools[i].name))) {
+        if (rpc_is(name, str_of(config->tools[i].name))) {
             calls_start(r, &config->tools[i], args);
             return;
         }
-    struct err err;
-    struct str raw = json_raw(name);
-    err_set(&err, ERR_NOT_FOUND, "Unknown tool: %.*s", raw.n > 100 ? 100 : (int)raw.n,
-            raw.p);
-    session_error(s, r->id, RPC_INVALID_PARAMS, err.msg);
+    refuse_name(r, RPC_INVALID_PARAMS, "Unknown tool", name);
 }
 
 static void resources_read(struct request *r)
 {
     struct session *s = r->session;
     struct json uri = json_get(r->params, STR("uri"));
-    if (json_type(uri) != JSON_STRING) {
-        session_error(s, r->id, RPC_INVALID_PARAMS, "params.uri must be a string");
+    struct str raw = json_raw(uri);
+    if (json_type(uri) != JSON_STRING || raw.n > ECHO_URI_MAX) {
+        refuse(r, "params.uri must be a string of at most 4 KiB");
         return;
     }
     struct json_writer w;
@@ -155,7 +185,7 @@ static void resources_read(struct request *r)
                     "Resource not found");
     jw_key(&w, "data");
     jw_object(&w);
-    jw_key_raw(&w, "uri", json_raw(uri));
+    jw_key_raw(&w, "uri", raw);
     jw_end_object(&w);
     rpc_end_error(&w);
     session_end(s, start, 0, true);
@@ -163,67 +193,63 @@ static void resources_read(struct request *r)
 
 static void prompts_get(struct request *r)
 {
-    session_error(r->session, r->id, RPC_INVALID_PARAMS,
-                  "Unknown prompt: this server has none");
+    struct json name = json_get(r->params, STR("name"));
+    if (json_type(name) != JSON_STRING)
+        refuse(r, "params.name must be a string");
+    else
+        refuse_name(r, RPC_INVALID_PARAMS, "Unknown prompt", name);
 }
 
+/* There is neither a prompt nor a resource template whose arguments could be completed.
+ */
 static void complete(struct request *r)
 {
-    struct session *s = r->session;
     struct json ref = json_get(r->params, STR("ref"));
-    if (json_type(json_get(r->params, STR("argument"))) != JSON_OBJECT ||
-        !json_str_is(json_get(ref, STR("type")), STR("ref/resource")) ||
-        json_type(json_get(ref, STR("uri"))) != JSON_STRING) {
-        session_error(s, r->id, RPC_INVALID_PARAMS,
-                      "Unknown completion reference: this server has no prompts");
-        return;
-    }
-    struct json_writer w;
-    size_t start = session_begin_result(s, &w, r->id, r->era);
-    jw_key_raw(&w, "completion", STR("{\"values\":[],\"total\":0,\"hasMore\":false}"));
-    session_end_result(s, &w, start, 0);
+    struct json type = json_get(ref, STR("type"));
+    if (rpc_is(type, STR("ref/prompt")))
+        refuse_name(r, RPC_INVALID_PARAMS, "Unknown prompt",
+                    json_get(ref, STR("name")));
+    else if (rpc_is(type, STR("ref/resource")))
+        refuse_name(r, RPC_INVALID_PARAMS, "Unknown resource template",
+                    json_get(ref, STR("uri")));
+    else
+        refuse(r, "params.ref.type must be \"ref/prompt\" or \"ref/resource\"");
 }
 
 static void set_level(struct request *r)
 {
-    if (protocol_log_level(json_get(r->params, STR("level")), &r->session->log_level) <
-        0)
-        session_error(r->session, r->id, RPC_INVALID_PARAMS,
-                      "params.level must be one of the eight syslog levels");
+    struct json level = json_get(r->params, STR("level"));
+    if (protocol_log_level(level, &r->session->log_level) < 0)
+        refuse(r, "params.level must be one of the eight syslog levels");
     else
         empty_result(r);
 }
 
 static const struct method {
-    const char *name;
+    struct str name;
     unsigned eras;
     method_fn *fn;
 } methods[] = {
-    {"ping", LEGACY, empty_result},
-    {"tools/call", BOTH, tools_call},
-    {"tools/list", BOTH, tools_list},
-    {"initialize", LEGACY, initialize},
-    {"server/discover", MODERN, discover},
-    {"resources/list", BOTH, resources_list},
-    {"resources/templates/list", BOTH, templates_list},
-    {"resources/read", BOTH, resources_read},
-    {"prompts/list", BOTH, prompts_list},
-    {"prompts/get", BOTH, prompts_get},
-    {"completion/complete", BOTH, complete},
-    {"logging/setLevel", LEGACY, set_level},
+    {STR_INIT("ping"), LEGACY, empty_result},
+    {STR_INIT("tools/call"), BOTH, tools_call},
+    {STR_INIT("tools/list"), BOTH, tools_list},
+    {STR_INIT("initialize"), LEGACY, initialize},
+    {STR_INIT("server/discover"), MODERN, discover},
+    {STR_INIT("resources/list"), BOTH, resources_list},
+    {STR_INIT("resources/templates/list"), BOTH, templates_list},
+    {STR_INIT("resources/read"), BOTH, resources_read},
+    {STR_INIT("prompts/list"), BOTH, prompts_list},
+    {STR_INIT("prompts/get"), BOTH, prompts_get},
+    {STR_INIT("completion/complete"), BOTH, complete},
+    {STR_INIT("logging/setLevel"), LEGACY, set_level},
 };
 
 void methods_dispatch(struct request *r)
 {
     for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
-        if ((methods[i].eras >> r->era & 1) &&
-            json_str_is(r->method, str_of(methods[i].name))) {
+        if ((methods[i].eras >> r->era & 1) && rpc_is(r->method, methods[i].name)) {
             methods[i].fn(r);
             return;
         }
-    struct err err;
-    struct str raw = json_raw(r->method);
-    err_set(&err, ERR_NOT_FOUND, "Method not found: %.*s",
-            raw.n > 100 ? 100 : (int)raw.n, raw.p);
-    session_error(r->session, r->id, RPC_METHOD_NOT_FOUND, err.msg);
+    refuse_name(r, RPC_METHOD_NOT_FOUND, "Method not found", r->method);
 }

@@ -1,10 +1,11 @@
+/* The legacy revisions of the specification and the names that all of them share. */
 #include "mcp/protocol.h"
 
 static const struct mcp_version versions[] = {
-    {STR_INIT("2025-11-25"), false},
-    {STR_INIT("2025-06-18"), false},
-    {STR_INIT("2025-03-26"), true},
-    {STR_INIT("2024-11-05"), false},
+    {STR_INIT("2025-11-25"), false, true},
+    {STR_INIT("2025-06-18"), false, true},
+    {STR_INIT("2025-03-26"), true, true},
+    {STR_INIT("2024-11-05"), false, false},
 };
 
 const struct mcp_version *protocol_newest_legacy(void)
@@ -12,16 +13,20 @@ const struct mcp_version *protocol_newest_legacy(void)
     return &versions[0];
 }
 
-const struct mcp_version *protocol_choose(struct json wish)
+const struct mcp_version *protocol_legacy(struct json name)
 {
     enum { COUNT = sizeof versions / sizeof versions[0] };
     for (int i = 0; i < COUNT; i++)
-        if (json_str_is(wish, versions[i].name))
+        if (json_str_is(name, versions[i].name))
             return &versions[i];
     /* TypeScript SDKs still list it; it differs in nothing that matters here. */
-    if (json_str_is(wish, STR("2024-10-07")))
-        return &versions[COUNT - 1];
-    return protocol_newest_legacy();
+    return json_str_is(name, STR("2024-10-07")) ? &versions[COUNT - 1] : NULL;
+}
+
+const struct mcp_version *protocol_choose(struct json wish)
+{
+    const struct mcp_version *wished = protocol_legacy(wish);
+    return wished ? wished : protocol_newest_legacy();
 }
 
 static const char *const levels[] = {"emergency", "alert",  "critical", "error",

@@ -10,6 +10,7 @@ enum mcp_era { MCP_LEGACY, MCP_MODERN };
 struct mcp_version {
     struct str name;
     bool batches;
+    bool progress_message; /* notifications/progress may carry a text */
 };
 
 #define MCP_MODERN_VERSION "2026-07-28"
@@ -18,6 +19,8 @@ struct mcp_version {
 /* The legacy revision to answer a wish with: that one if it is spoken, else the newest.
  */
 const struct mcp_version *protocol_choose(struct json wish);
+/* A legacy revision by its name, or NULL. */
+const struct mcp_version *protocol_legacy(struct json name);
 const struct mcp_version *protocol_newest_legacy(void);
 
 /* RFC 5424's, from the most to the least severe. */

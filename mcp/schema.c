@@ -1,10 +1,14 @@
+/* JSON Schema, compiled once into a tree and checked without allocating. The first
+ * violation is told in a sentence that says where, what is wanted and what came. A key
+ * that appears twice in a value is checked twice. Specification: JSON Schema 2020-12,
+ * validation vocabulary. */
 #include "mcp/schema.h"
 #include "base/buf.h"
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
 
-enum { PATH_BYTES = 120 };
+enum { PATH_BYTES = 120, MUST_BYTES = 180, GOT_BYTES = 40 };
 
 enum keyword {
     KEY_TYPE,
@@ -77,24 +81,24 @@ static bool has(const struct schema *s, enum keyword k)
     return s->has >> k & 1;
 }
 
-/* --- compiling
- * --------------------------------------------------------------------------- */
-
 static int compile(struct schema **ret, struct json definition, struct arena *a,
                    const char *where, struct err *err);
 
-static int type_bit(struct json v, unsigned *types)
+static const struct {
+    const char *name;
+    unsigned bit;
+} types[] = {
+    {"null", 1 << JSON_NULL},     {"boolean", 1 << JSON_BOOL},
+    {"integer", TYPE_INTEGER},    {"number", 1 << JSON_NUMBER},
+    {"string", 1 << JSON_STRING}, {"array", 1 << JSON_ARRAY},
+    {"object", 1 << JSON_OBJECT},
+};
+
+static int type_bit(struct json v, unsigned *ret_types)
 {
-    static const struct {
-        const char *name;
-        unsigned bit;
-    } rows[] = {{"null", 1 << JSON_NULL},     {"boolean", 1 << JSON_BOOL},
-                {"number", 1 << JSON_NUMBER}, {"string", 1 << JSON_STRING},
-                {"array", 1 << JSON_ARRAY},   {"object", 1 << JSON_OBJECT},
-                {"integer", TYPE_INTEGER}};
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        if (json_str_is(v, str_of(rows[i].name))) {
-            *types |= rows[i].bit;
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+        if (json_str_is(v, str_of(types[i].name))) {
+            *ret_types |= types[i].bit;
             return 0;
         }
     return -1;
@@ -154,6 +158,21 @@ static int compile_required(struct schema *s, struct json v, struct arena *a)
     return 0;
 }
 
+static bool counts(enum keyword k)
+{
+    return k == KEY_MIN_ITEMS || k == KEY_MAX_ITEMS || k == KEY_MIN_LENGTH ||
+           k == KEY_MAX_LENGTH || k == KEY_MIN_PROPERTIES || k == KEY_MAX_PROPERTIES;
+}
+
+/* A limit: a number; of a count, an integer from 0 on. */
+static int compile_number(struct schema *s, enum keyword k, struct json v)
+{
+    double *to = &s->number[k];
+    if (!json_f64(v, to) || !isfinite(*to))
+        return -1;
+    return counts(k) && (*to < 0 || *to != floor(*to)) ? -1 : 0;
+}
+
 static int compile_keyword(struct schema *s, enum keyword k, struct json v,
                            struct arena *a, const char *where, struct err *err)
 {
@@ -165,7 +184,7 @@ static int compile_keyword(struct schema *s, enum keyword k, struct json v,
         break;
     case KEY_ENUM:
         s->values = v;
-        rc = json_type(v) == JSON_ARRAY ? 0 : -1;
+        rc = json_type(v) == JSON_ARRAY && json_len(v) > 0 ? 0 : -1;
         break;
     case KEY_CONST:
         s->constant = v;
@@ -178,9 +197,11 @@ static int compile_keyword(struct schema *s, enum keyword k, struct json v,
     case KEY_ADDITIONAL:
         return compile(&s->additional, v, a, where, err);
     case KEY_ITEMS:
+        if (json_type(v) == JSON_ARRAY) /* of older drafts */
+            return err_set(err, ERR_INVALID, "%s: an array is not implemented", where);
         return compile(&s->items, v, a, where, err);
     default:
-        rc = json_f64(v, &s->number[k]) ? 0 : -1;
+        rc = compile_number(s, k, v);
         break;
     }
     return rc < 0 ? err_set(err, ERR_INVALID, "%s: wrong kind of value", where) : 0;
@@ -231,9 +252,6 @@ int schema_compile(struct schema **ret_schema, struct json definition, struct ar
     return compile(ret_schema, kept, a, "", err);
 }
 
-/* --- checking
- * ---------------------------------------------------------------------------- */
-
 /* Where the check is in the value: a chain up to the root, printed only when it fails.
  */
 struct place {
@@ -263,12 +281,30 @@ static int fails(const struct place *at, struct json v, struct err *err,
     if (where.n == 0)
         buf_addz(&where, "the value");
     struct str got = json_present(v) ? json_raw(v) : STR("nothing");
-    const char *dots = got.n > 40 ? "..." : "";
-    got.n = got.n > 40 ? 40 : got.n;
+    const char *dots = got.n > GOT_BYTES ? "..." : "";
+    got.n = got.n > GOT_BYTES ? GOT_BYTES : got.n;
     err_set(err, ERR_INVALID, "%.*s %s (got %.*s%s)", STR_FMT(buf_str(&where)), must,
             STR_FMT(got), dots);
     buf_finish(&where);
     return -1;
+}
+
+/* The same; frees *must. */
+static int fails_take(const struct place *at, struct json v, struct err *err,
+                      struct buf *must)
+{
+    const char *text = must->n ? buf_cstr(must) : NULL;
+    fails(at, v, err, text ? text : "is not allowed");
+    buf_finish(must);
+    return -1;
+}
+
+/* "a, b, c", as much of it as fits. */
+static void add_listed(struct buf *b, struct str item, const char *before_first)
+{
+    const char *before = b->n ? ", " : before_first;
+    if (b->max - b->n > strlen(before) + item.n)
+        buf_addf(b, "%s%.*s", before, STR_FMT(item));
 }
 
 static bool is_integer(struct json v)
@@ -287,35 +323,32 @@ static int check_type(const struct schema *s, struct json v, const struct place 
         return 0;
     if ((s->types & TYPE_INTEGER) && json_type(v) == JSON_NUMBER && is_integer(v))
         return 0;
-    char must[PATH_BYTES] = "must be of type ";
-    for (int t = JSON_NULL; t <= JSON_OBJECT + 1; t++) {
-        bool integer = t > JSON_OBJECT;
-        if (!(integer ? s->types & TYPE_INTEGER : s->types & 1u << t))
-            continue;
-        size_t n = strlen(must);
-        snprintf(must + n, sizeof must - n, "%s%s", must[n - 1] == ' ' ? "" : " or ",
-                 integer ? "integer" : json_type_name((enum json_type)t));
-        if (must[strlen(must) - 1] == ' ')
-            break;
-    }
-    return fails(at, v, err, must);
+    struct buf must;
+    buf_init(&must, MUST_BYTES);
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+        if (s->types & types[i].bit)
+            buf_addf(&must, "%s %s", must.n ? " or" : "must be of type", types[i].name);
+    return fails_take(at, v, err, &must);
 }
 
 static int check_values(const struct schema *s, struct json v, const struct place *at,
                         struct err *err)
 {
-    if (has(s, KEY_CONST) && !json_equal(s->constant, v))
-        return fails(at, v, err, "must be the one value that the schema names");
+    struct buf must;
+    if (has(s, KEY_CONST) && !json_equal(s->constant, v)) {
+        buf_init(&must, MUST_BYTES);
+        add_listed(&must, json_raw(s->constant), "must be ");
+        return fails_take(at, v, err, &must);
+    }
     if (!has(s, KEY_ENUM))
         return 0;
     for (struct json e = json_first(s->values); json_present(e); e = json_next(e))
         if (json_equal(e, v))
             return 0;
-    char must[PATH_BYTES * 2];
-    struct str list = json_raw(s->values);
-    snprintf(must, sizeof must, "must be one of %.*s", list.n > 180 ? 180 : (int)list.n,
-             list.p);
-    return fails(at, v, err, must);
+    buf_init(&must, MUST_BYTES);
+    for (struct json e = json_first(s->values); json_present(e); e = json_next(e))
+        add_listed(&must, json_raw(e), "must be one of ");
+    return fails_take(at, v, err, &must);
 }
 
 static bool within(const struct schema *s, enum keyword k, double v)
@@ -380,14 +413,20 @@ static int check_limits(const struct schema *s, struct json v, double measure,
     return 0;
 }
 
+/* Characters of a string, counted in its raw text: an escape is one, a pair of
+ * surrogate escapes too. */
 static double characters(struct json v)
 {
-    struct arena a = {0};
-    struct str s = json_str(v, &a);
+    struct str raw = json_raw(v);
     size_t n = 0;
-    for (size_t i = 0; i < s.n; i++)
-        n += ((unsigned char)s.p[i] & 0xc0) != 0x80;
-    arena_finish(&a);
+    for (size_t i = 1; i + 1 < raw.n; i++) {
+        n += ((unsigned char)raw.p[i] & 0xc0) != 0x80;
+        if (raw.p[i] != '\\')
+            continue;
+        bool high = raw.p[i + 1] == 'u' && (raw.p[i + 2] | 0x20) == 'd' &&
+                    strchr("89abAB", raw.p[i + 3]);
+        i += raw.p[i + 1] != 'u' ? 1 : high ? 11 : 5;
+    }
     return (double)n;
 }
 
@@ -405,12 +444,13 @@ static const struct schema *property_schema(const struct schema *s, struct json 
 static int unknown_key(const struct schema *s, const struct place *at, struct json key,
                        struct err *err)
 {
-    char must[PATH_BYTES * 2] = "is not known here; known:";
-    for (size_t i = 0; i < s->property_count; i++) {
-        size_t n = strlen(must);
-        snprintf(must + n, sizeof must - n, " %.*s", STR_FMT(s->property[i].name));
-    }
-    return fails(at, key, err, must);
+    struct buf must;
+    buf_init(&must, MUST_BYTES);
+    for (size_t i = 0; i < s->property_count; i++)
+        add_listed(&must, s->property[i].name, "is not known here; known: ");
+    if (s->property_count == 0)
+        buf_addz(&must, "is not known here; nothing is");
+    return fails_take(at, key, err, &must);
 }
 
 static int check_object(const struct schema *s, struct json v, const struct place *at,

@@ -13,8 +13,9 @@
 
 struct schema;
 
-/* Compiles a schema; it lives in *a and borrows from the document's text, which must
- * live as long. INVALID with the JSON pointer of an unknown or ill-typed keyword. */
+/* Compiles a schema; it lives in *a and borrows from the document's text and tokens,
+ * which must live as long. INVALID with the JSON pointer of an unknown or ill-typed
+ * keyword. */
 int schema_compile(struct schema **ret_schema, struct json definition, struct arena *a,
                    struct err *err);
 

@@ -22,6 +22,7 @@ enum {
     MCP_MESSAGE_IN_MAX = 64 * 1024 * 1024,
     MCP_MESSAGE_OUT_MAX = 8 * 1024 * 1024, /* TypeScript clients hang up past 10 MiB */
     MCP_CALLS_MAX = 1024,                  /* in flight per session */
+    MCP_CALLS_BYTES_MAX = 256 * 1024 * 1024, /* their texts together */
 };
 
 /* One tool: a row of the table that is given to the server. */
@@ -48,7 +49,8 @@ void mcp_server_free(struct mcp_server *server);        /* no session may be lef
 
 /* One connection. `owner` is whose sandboxes its calls see. `wake(wake_ctx)` is called
  * when output appears outside session_recv (an asynchronous result, progress): once,
- * until the output was taken. */
+ * until the output was taken. It may take the output; it must not free the session or
+ * hand it a message. */
 struct session;
 struct session_config {
     uint64_t owner;
@@ -68,16 +70,19 @@ void session_recv(struct session *s, struct str text, uint64_t now_ms);
 /* The transport could not frame a message (too long, not UTF-8 ...): answers with the
  * JSON-RPC error for err->kind (PROTOCOL: -32700, LIMIT: -32600), without an id. */
 void session_recv_bad(struct session *s, const struct err *err);
+/* A log notification for a legacy connection, if it asked for this level
+ * (logging/setLevel; warnings and worse before it did). Modern peers ask request by
+ * request: call_log(). */
+void session_log(struct session *s, enum mcp_log_level level, struct str text);
 /* Calls that are still running. */
 size_t session_calls(const struct session *s);
 /* The peer took so little that an answer had to be dropped: close the connection. */
 bool session_broken(const struct session *s);
 
 struct mcp_message {
-    size_t end; /* offset behind its "\n" in the output */
-    uint64_t
-        request; /* call ref of the request it answers or notifies about; 0: none */
-    bool final;  /* it is the response */
+    size_t end;       /* offset behind its "\n" in the output */
+    uint64_t request; /* ref of the call that it answers or tells about; 0: none */
+    bool final;       /* it is the response */
 };
 
 /* The output since the last session_sent(): bytes and message records. */

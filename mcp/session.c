@@ -1,30 +1,33 @@
-/* One connection: takes texts, classifies each by itself (both eras may be mixed),
- * collects the answers. Specification: "Base Protocol" and "Lifecycle" of each
- * revision. */
+/* One connection: takes texts, has each classified by itself (both eras may be mixed),
+ * collects the answers. A session survives whatever its peer sends. Specification:
+ * "Base Protocol" and "Lifecycle" of each revision. */
 #include "mcp/session.h"
 #include "base/mem.h"
 #include <assert.h>
 
 enum {
     OUT_MAX = 256 * 1024 * 1024, /* transports stop reading long before */
-    OUT_KEEP = 1024 * 1024,
+    OUT_KEEP = 256 * 1024,
+    MESSAGES_KEEP = 1024,
     BATCH_MAX = 100,
 };
-
-/* --- server
- * ------------------------------------------------------------------------------ */
 
 struct mcp_server *mcp_server_new(const struct mcp_server_config *config)
 {
     struct mcp_server *server = mem_new(struct mcp_server);
-    server->config = *config;
     struct json_writer w;
-    buf_init(&server->tools_list, MCP_MESSAGE_OUT_MAX);
+    struct err err;
+    server->config = *config;
+    json_parse(&server->empty, &server->arena, STR("{}"), &err);
+    buf_init(&server->tools_list, MCP_MESSAGE_OUT_MAX / 2);
     jw_init(&w, &server->tools_list);
     jw_array(&w);
-    for (size_t i = 0; i < config->tool_count; i++)
+    for (size_t i = 0; i < config->tool_count; i++) {
+        assert(str_find(config->tools[i].definition, '\n') < 0);
         jw_raw(&w, config->tools[i].definition);
+    }
     jw_end_array(&w);
+    assert(!server->tools_list.overflow);
     return server;
 }
 
@@ -33,13 +36,11 @@ void mcp_server_free(struct mcp_server *server)
     if (!server)
         return;
     assert(server->sessions == 0);
+    calls_finish(server);
     buf_finish(&server->tools_list);
-    mem_free(server->slots);
+    arena_finish(&server->arena);
     mem_free(server);
 }
-
-/* --- session
- * ----------------------------------------------------------------------------- */
 
 struct session *session_new(struct mcp_server *server,
                             const struct session_config *config)
@@ -53,18 +54,13 @@ struct session *session_new(struct mcp_server *server,
     return s;
 }
 
-static void cancel_all(struct session *s)
-{
-    while (s->calls)
-        calls_cancel(s->calls);
-}
-
 void session_free(struct session *s)
 {
     if (!s)
         return;
     s->receiving = true; /* no wake from here on */
-    cancel_all(s);
+    while (s->calls)
+        calls_cancel(s->calls);
     s->server->sessions--;
     buf_finish(&s->out);
     arena_finish(&s->arena);
@@ -98,14 +94,17 @@ void session_sent(struct session *s)
     buf_reset(&s->out, OUT_KEEP);
     s->message_count = 0;
     s->woken = false;
+    if (s->message_cap > MESSAGES_KEEP) {
+        mem_free(s->messages);
+        s->messages = NULL;
+        s->message_cap = 0;
+    }
 }
-
-/* --- messages out
- * ------------------------------------------------------------------------ */
 
 size_t session_begin(struct session *s, struct json_writer *w)
 {
     jw_init(w, &s->out);
+    s->out.max = s->out.n + MCP_MESSAGE_OUT_MAX;
     return s->out.n;
 }
 
@@ -118,24 +117,39 @@ void session_rollback(struct session *s, size_t start)
 void session_end(struct session *s, size_t start, uint64_t request, bool final)
 {
     buf_addc(&s->out, '\n');
-    if (s->out.overflow) {
+    if (s->out.overflow || s->out.n > OUT_MAX)
+        s->broken = true;
+    if (s->broken) {
         /* A peer that does not read: nothing more can be said to it. */
         session_rollback(s, start);
-        s->broken = true;
+        return;
     }
-    if (s->out.n > start) {
-        if (s->message_count == s->message_cap) {
-            s->message_cap = s->message_cap ? 2 * s->message_cap : 64;
-            s->messages =
-                mem_realloc(s->messages, s->message_cap * sizeof *s->messages);
-        }
-        s->messages[s->message_count++] =
-            (struct mcp_message){.end = s->out.n, .request = request, .final = final};
+    if (s->message_count == s->message_cap) {
+        s->message_cap = s->message_cap ? 2 * s->message_cap : 64;
+        s->messages = mem_realloc(s->messages, s->message_cap * sizeof *s->messages);
     }
-    if (!s->receiving && !s->woken && s->config.wake) {
-        s->woken = true;
-        s->config.wake(s->config.wake_ctx);
-    }
+    s->messages[s->message_count++] =
+        (struct mcp_message){.end = s->out.n, .request = request, .final = final};
+}
+
+void session_wake(struct session *s)
+{
+    if (s->receiving || s->woken || !s->config.wake)
+        return;
+    s->woken = true;
+    s->config.wake(s->config.wake_ctx);
+}
+
+static void write_server_info(struct session *s, struct json_writer *w)
+{
+    jw_key(w, "_meta");
+    jw_object(w);
+    jw_key(w, MCP_META "serverInfo");
+    jw_object(w);
+    jw_key_cstr(w, "name", s->server->config.name);
+    jw_key_cstr(w, "version", s->server->config.version);
+    jw_end_object(w);
+    jw_end_object(w);
 }
 
 size_t session_begin_result(struct session *s, struct json_writer *w, struct str id,
@@ -143,20 +157,13 @@ size_t session_begin_result(struct session *s, struct json_writer *w, struct str
 {
     size_t start = session_begin(s, w);
     jw_object(w);
-    jw_key_cstr(w, "jsonrpc", "2.0");
+    jw_key_raw(w, "jsonrpc", STR("\"2.0\""));
     jw_key_raw(w, "id", id);
     jw_key(w, "result");
     jw_object(w);
     if (era == MCP_MODERN) {
         jw_key_cstr(w, "resultType", "complete");
-        jw_key(w, "_meta");
-        jw_object(w);
-        jw_key(w, MCP_META "serverInfo");
-        jw_object(w);
-        jw_key_cstr(w, "name", s->server->config.name);
-        jw_key_cstr(w, "version", s->server->config.version);
-        jw_end_object(w);
-        jw_end_object(w);
+        write_server_info(s, w);
     }
     return start;
 }
@@ -178,82 +185,64 @@ void session_error(struct session *s, struct str id, int code, const char *messa
     session_end(s, start, 0, true);
 }
 
-/* --- messages in
- * ------------------------------------------------------------------------- */
-
-/* The modern envelope, where its key is present. -1: refused and answered. */
-static int read_modern_meta(struct request *r, struct json meta)
+size_t session_begin_notification(struct session *s, struct json_writer *w,
+                                  const char *method)
 {
-    struct session *s = r->session;
-    struct json version = json_get(meta, STR(MCP_META "protocolVersion"));
-    struct json level = json_get(meta, STR(MCP_META "logLevel"));
-    if (json_type(version) != JSON_STRING) {
-        session_error(s, r->id, RPC_INVALID_PARAMS,
-                      "_meta." MCP_META "protocolVersion must be a string");
-        return -1;
-    }
-    if (!json_str_is(version, STR(MCP_MODERN_VERSION))) {
-        struct json_writer w;
-        size_t start = session_begin(s, &w);
-        rpc_begin_error(&w, r->id, RPC_UNSUPPORTED_VERSION,
-                        "Unsupported protocol version");
-        jw_key(&w, "data");
-        jw_object(&w);
-        jw_key_raw(&w, "supported", STR("[\"" MCP_MODERN_VERSION "\"]"));
-        jw_key_raw(&w, "requested", json_raw(version));
-        jw_end_object(&w);
-        rpc_end_error(&w);
-        session_end(s, start, 0, true);
-        return -1;
-    }
-    if (json_type(json_get(meta, STR(MCP_META "clientCapabilities"))) != JSON_OBJECT) {
-        session_error(s, r->id, RPC_INVALID_PARAMS,
-                      "_meta." MCP_META "clientCapabilities is required: an object");
-        return -1;
-    }
-    r->log_level = MCP_LOG_NONE;
-    if (json_present(level) && protocol_log_level(level, &r->log_level) < 0) {
-        session_error(s, r->id, RPC_INVALID_PARAMS,
-                      "_meta." MCP_META
-                      "logLevel must be one of the eight syslog levels");
-        return -1;
-    }
-    return 0;
+    size_t start = session_begin(s, w);
+    jw_object(w);
+    jw_key_cstr(w, "jsonrpc", "2.0");
+    jw_key_cstr(w, "method", method);
+    jw_key(w, "params");
+    jw_object(w);
+    return start;
 }
 
-/* Which era a request speaks; MCP 2026-07-28, "Versioning": its _meta alone decides. */
+void session_end_notification(struct session *s, struct json_writer *w, size_t start,
+                              uint64_t request)
+{
+    jw_end_object(w);
+    jw_end_object(w);
+    if (s->out.overflow) /* it can be done without */
+        session_rollback(s, start);
+    else
+        session_end(s, start, request, false);
+    session_wake(s);
+}
+
+void session_log(struct session *s, enum mcp_log_level level, struct str text)
+{
+    if (!s->version || level > s->log_level)
+        return;
+    struct json_writer w;
+    size_t start = session_begin_notification(s, &w, "notifications/message");
+    jw_key_cstr(&w, "level", protocol_log_name(level));
+    jw_key_cstr(&w, "logger", s->server->config.name);
+    jw_key_str(&w, "data", text);
+    session_end_notification(s, &w, start, 0);
+}
+
 static void receive_request(struct session *s, const struct rpc *rpc,
-                            const struct json_doc *doc)
+                            const struct json_doc *doc, bool in_batch)
 {
     struct request r = {.session = s,
                         .doc = doc,
                         .id = rpc->id,
                         .method = rpc->method,
                         .params = rpc->params,
-                        .era = MCP_LEGACY,
-                        .log_level = s->log_level};
-    struct json meta = json_get(rpc->params, STR("_meta"));
-    if (json_present(json_get(meta, STR(MCP_META "protocolVersion")))) {
-        r.era = MCP_MODERN;
-        if (read_modern_meta(&r, meta) < 0)
-            return;
-    } else if (json_str_is(rpc->method, STR("server/discover"))) {
-        session_error(s, r.id, RPC_INVALID_PARAMS,
-                      "server/discover needs params._meta with " MCP_META
-                      "protocolVersion and " MCP_META "clientCapabilities");
+                        .in_batch = in_batch};
+    if (classify_request(&r) < 0)
         return;
-    }
-    if (calls_by_id(s, r.id)) {
+    if (calls_by_id(s, r.id))
         session_error(s, r.id, RPC_INVALID_REQUEST,
                       "a request with this id is in flight");
-        return;
-    }
-    methods_dispatch(&r);
+    else
+        methods_dispatch(&r);
 }
 
+/* Ids are one space for both eras. Unknown and finished ones are nobody's fault. */
 static void receive_notification(struct session *s, const struct rpc *rpc)
 {
-    if (!json_str_is(rpc->method, STR("notifications/cancelled")))
+    if (!rpc_is(rpc->method, STR("notifications/cancelled")))
         return;
     struct json id = json_get(rpc->params, STR("requestId"));
     struct call *call = json_present(id) ? calls_by_id(s, json_raw(id)) : NULL;
@@ -261,31 +250,31 @@ static void receive_notification(struct session *s, const struct rpc *rpc)
         calls_cancel(call);
 }
 
-static void receive_message(struct session *s, struct json message,
-                            const struct json_doc *doc)
+static void receive_message(struct session *s, const struct json_doc *doc,
+                            bool in_batch)
 {
     struct rpc rpc;
     struct err err;
     int code;
-    if (rpc_read(message, &rpc, &code, &err) < 0) {
+    if (rpc_read(json_root(doc), &rpc, &code, &err) < 0) {
         session_error(s, rpc.id, code, err.msg);
         return;
     }
     switch (rpc.kind) {
     case RPC_REQUEST:
-        receive_request(s, &rpc, doc);
+        receive_request(s, &rpc, doc, in_batch);
         break;
     case RPC_NOTIFICATION:
         receive_notification(s, &rpc);
         break;
-    case RPC_RESPONSE: /* we ask nothing of clients yet */
+    case RPC_RESPONSE: /* nothing is asked of clients */
         break;
     }
 }
 
-/* Only 2025-03-26 has batches. Answers go out one by one: clients refuse arrays. */
-static void receive_batch(struct session *s, struct json batch,
-                          const struct json_doc *doc)
+/* Only 2025-03-26 has batches. Answers go out one by one: clients refuse arrays. Each
+ * element becomes a document of its own, so that a call keeps no more than itself. */
+static void receive_batch(struct session *s, struct json batch)
 {
     if (!s->version || !s->version->batches || json_len(batch) == 0 ||
         json_len(batch) > BATCH_MAX) {
@@ -294,8 +283,12 @@ static void receive_batch(struct session *s, struct json batch,
             "batches are not part of this protocol revision (2025-03-26: 1 to 100)");
         return;
     }
-    for (struct json m = json_first(batch); json_present(m); m = json_next(m))
-        receive_message(s, m, doc);
+    for (struct json m = json_first(batch); json_present(m); m = json_next(m)) {
+        struct json_doc doc;
+        struct err err;
+        if (json_parse(&doc, &s->arena, json_raw(m), &err) == 0)
+            receive_message(s, &doc, true);
+    }
 }
 
 void session_recv(struct session *s, struct str text, uint64_t now_ms)
@@ -304,12 +297,15 @@ void session_recv(struct session *s, struct str text, uint64_t now_ms)
     struct err err;
     s->now_ms = now_ms;
     s->receiving = true;
-    if (json_parse(&doc, &s->arena, text, &err) < 0)
+    if (text.n > MCP_MESSAGE_IN_MAX)
+        session_error(s, (struct str){0}, RPC_INVALID_REQUEST,
+                      "the message is too long");
+    else if (json_parse(&doc, &s->arena, text, &err) < 0)
         session_error(s, (struct str){0}, RPC_PARSE_ERROR, err.msg);
     else if (json_type(json_root(&doc)) == JSON_ARRAY)
-        receive_batch(s, json_root(&doc), &doc);
+        receive_batch(s, json_root(&doc));
     else
-        receive_message(s, json_root(&doc), &doc);
+        receive_message(s, &doc, false);
     s->receiving = false;
     arena_reset(&s->arena);
 }

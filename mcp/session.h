@@ -1,4 +1,4 @@
-/* Private to mcp/: what session.c, methods.c and calls.c share. */
+/* Private to mcp/: what session.c, classify.c, methods.c and calls.c share. */
 #pragma once
 #include "mcp/errors.h"
 #include "mcp/jsonrpc.h"
@@ -8,15 +8,15 @@
 struct call {
     uint64_t ref;
     struct session *session;
-    struct call *next; /* of the session */
+    struct call *next; /* of the session; of the server while spare */
     const struct mcp_tool *tool;
     struct arena arena;
     struct json_doc doc; /* of the message, whose text is in the arena */
     struct json args;
     struct str id, token; /* raw JSON; token empty: no progress wanted */
     enum mcp_era era;
-    enum mcp_log_level log_level;
-    bool in_handler, ended;
+    enum mcp_log_level log_level; /* modern: what the request asked for */
+    bool in_handler, ended, progressed, writing;
     uint64_t started_ms, progress_ms;
     double progress;
     void *state;
@@ -25,11 +25,21 @@ struct call {
     size_t message_start;
 };
 
+/* A ref is generation << 32 | index of its slot. */
+struct call_slot {
+    struct call *call; /* NULL: free */
+    uint32_t next_free;
+};
+
 struct mcp_server {
     struct mcp_server_config config;
-    struct call **slots; /* by the low half of a ref */
-    uint32_t slot_count, generation;
+    struct call_slot *slots;
+    uint32_t slot_count, free_slot, generation;
+    struct call *spare; /* ended ones, kept with an empty arena */
+    int spare_count;
     struct buf tools_list; /* the JSON array of tools/list */
+    struct json_doc empty; /* {}: the arguments of a call that has none */
+    struct arena arena;
     size_t sessions;
 };
 
@@ -41,9 +51,9 @@ struct session {
     struct mcp_message *messages;
     size_t message_count, message_cap;
     struct call *calls;
-    size_t call_count;
+    size_t call_count, held_bytes;     /* texts of the calls in flight */
     const struct mcp_version *version; /* negotiated by initialize; NULL before */
-    enum mcp_log_level log_level;
+    enum mcp_log_level log_level;      /* legacy: logging/setLevel */
     uint64_t now_ms;
     bool receiving, woken, broken;
 };
@@ -55,15 +65,18 @@ struct request {
     struct str id; /* raw */
     struct json method, params;
     enum mcp_era era;
-    enum mcp_log_level log_level; /* below which nothing is sent */
+    enum mcp_log_level log_level; /* modern: below which nothing is sent */
+    bool in_batch;
 };
 
-/* A message: begin, write with the writer, end. end() wakes the transport when needed.
- */
+/* A message: begin, write with the writer, end. Past MCP_MESSAGE_OUT_MAX the output's
+ * overflow is set. After the last end() that a function does, session_wake(). */
 size_t session_begin(struct session *s, struct json_writer *w);
 void session_end(struct session *s, size_t start, uint64_t request, bool final);
 /* Takes back what was written since begin. */
 void session_rollback(struct session *s, size_t start);
+/* Tells the transport of output that it does not expect. It may take the output. */
+void session_wake(struct session *s);
 
 /* The response to a request: begin leaves the `result` object open. */
 size_t session_begin_result(struct session *s, struct json_writer *w, struct str id,
@@ -72,9 +85,22 @@ void session_end_result(struct session *s, struct json_writer *w, size_t start,
                         uint64_t request);
 void session_error(struct session *s, struct str id, int code, const char *message);
 
+/* A notification with `params` left open. */
+size_t session_begin_notification(struct session *s, struct json_writer *w,
+                                  const char *method);
+void session_end_notification(struct session *s, struct json_writer *w, size_t start,
+                              uint64_t request);
+
+/* classify.c: fills in the era of a request, by what it carries itself. -1: it is
+ * refused, and that is answered. */
+int classify_request(struct request *r);
 /* methods.c: answers one classified request. */
 void methods_dispatch(struct request *r);
+
 /* calls.c */
 void calls_start(struct request *r, const struct mcp_tool *tool, struct json args);
 struct call *calls_by_id(struct session *s, struct str id);
+/* Its on_cancel runs; nothing more is said about it. */
 void calls_cancel(struct call *call);
+/* Gives back what mcp_server keeps for calls. */
+void calls_finish(struct mcp_server *server);

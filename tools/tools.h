@@ -4,13 +4,35 @@
 #include "mcp/server.h"
 #include "sandbox/sandbox.h"
 
-/* What every handler gets as call_ctx(). */
+enum { TOOLS_CURSORS = 256 };
+
+/* How far command_output has given a command's output to its reader. */
+struct tools_cursor {
+    uint64_t command; /* 0: free */
+    uint64_t next[2]; /* by enum command_stream */
+};
+
+/* What every handler gets as call_ctx(). The first two are set by the owner, the rest
+ * starts all-zero. */
 struct tools_ctx {
     struct sandboxes *sandboxes;
     struct loop *loop;
+    struct tool_job *jobs; /* that wait for a sandbox; see tools/job.h */
+    struct tools_cursor cursors[TOOLS_CURSORS]; /* a ring: the oldest is forgotten */
+    unsigned cursor_count;
 };
+
+/* After sandboxes_free(): forgets what was still waiting for a sandbox. */
+void tools_finish(struct tools_ctx *ctx);
 
 /* The table, in the order of tools/list; the schemas are compiled at the first call. */
 const struct mcp_tool *tools_table(size_t *ret_count);
 /* What the server says of itself to the model: static text. */
 extern const char tools_instructions[];
+
+/* The handlers. */
+void tool_execute_command(struct call *call);
+void tool_command_output(struct call *call);
+void tool_command_input(struct call *call);
+void tool_read_file(struct call *call);
+void tool_write_file(struct call *call);

@@ -13,7 +13,7 @@
 enum {
     GUEST_PROTOCOL_VERSION = 1,
     GUEST_MESSAGE_MAX = 180 * 1024, /* under the default SO_SNDBUF of a SEQPACKET pair */
-    GUEST_FDS_MAX = 4,
+    GUEST_FDS_MAX = 8,
     GUEST_PROXY_PORT = 3128,
 };
 

@@ -1,0 +1,76 @@
+/* What the command line says: --help, and why it cannot do something. */
+#include "cli/verbs.h"
+#include <stdio.h>
+
+static const char limits[] =
+    "  --workspace DIR         this directory of yours is /workspace inside; what "
+    "runs\n"
+    "                          there can change and delete what is in it\n"
+    "  --workspace-readonly    ... but cannot write to it\n"
+    "  --sandbox NAME          a named sandbox: its /workspace and home are kept\n"
+    "  --memory SIZE           of a sandbox, e.g. 512m (default 2g)\n"
+    "  --pids N                processes and threads of a sandbox (default 512)\n"
+    "  --cpus N                e.g. 0.5 (default: all)\n"
+    "  --disk SIZE             of a sandbox without --workspace (default 1g)\n"
+    "  --max-sandboxes N       at the same time (default 16)\n"
+    "  --max-commands N        running in a sandbox (default 64)\n"
+    "  --keep-output SIZE      kept of each command's output (default 64m)\n"
+    "  --backend local|auto    where sandboxes live (default auto: local)\n"
+    "  -v, --verbose           say on stderr what happens\n"
+    "  -h, --help              this text\n";
+
+void help_short(void)
+{
+    printf(
+        "sandquay %s: sandboxes for running code, as an MCP server\n"
+        "\n"
+        "  sandquay exec 'COMMAND'   run a command in a sandbox\n"
+        "  sandquay serve            the MCP server on stdin and stdout; in a client:\n"
+        "                            claude mcp add sandquay -- /path/to/sandquay "
+        "serve\n"
+        "  sandquay doctor           what this machine can protect, tried\n"
+        "\n"
+        "sandquay VERB --help tells more; sandquay --version the version.\n",
+        SANDQUAY_VERSION);
+}
+
+void help_verb(enum options_verb verb)
+{
+    if (verb == OPTIONS_SERVE) {
+        printf("sandquay serve [flags]\n\n"
+               "Serves the Model Context Protocol on stdin and stdout until EOF. A "
+               "client\n"
+               "starts it; its commands run in a sandbox that ends with it.\n\n%s",
+               limits);
+    } else if (verb == OPTIONS_EXEC) {
+        printf(
+            "sandquay exec [flags] COMMAND...\n\n"
+            "Runs COMMAND with bash in a sandbox: its output and exit status are the\n"
+            "command's, stdin is forwarded, Ctrl-C reaches it (twice within 2 s: "
+            "end).\n"
+            "One word is given to bash as it is, several are joined with spaces.\n"
+            "Exit status: the command's; 128+n by signal n; 137 when the time is "
+            "over;\n"
+            "125 when sandquay could not run it; 141 when nobody reads its output.\n\n"
+            "  --timeout TIME          e.g. 500ms, 60s, 5m (default 24h)\n"
+            "  --env NAME=VALUE        a variable for the command; repeatable\n"
+            "  --cwd DIR               directory inside (default /workspace)\n"
+            "  --connect URL           a running server instead of one of its own\n%s",
+            limits);
+    } else {
+        printf(
+            "sandquay doctor\n\n"
+            "Tries what this machine offers for isolation, one line a probe, and runs "
+            "a\n"
+            "command in a sandbox. Exit status 0 when code can be run safely (level 1\n"
+            "or 2), else 1.\n\n"
+            "  -h, --help              this text\n");
+    }
+}
+
+int verb_fail(const char *verb, const struct err *err, int status)
+{
+    fprintf(stderr, "sandquay %s: %s%s%s\n", verb, err->msg, err->remedy[0] ? "; " : "",
+            err->remedy);
+    return status;
+}

@@ -1,0 +1,342 @@
+#include "cli/options.h"
+#include <getopt.h>
+#include <string.h>
+
+/* --- values
+ * ------------------------------------------------------------------------------ */
+
+/* Digits with at most one point, in thousandths; *rest is what follows. */
+static int parse_decimal(const char *text, uint64_t *ret_millis, const char **ret_rest)
+{
+    uint64_t value = 0;
+    unsigned scale = 1000, digits = 0;
+    bool point = false;
+    for (; (*text >= '0' && *text <= '9') || (*text == '.' && !point); text++) {
+        if (*text == '.') {
+            point = true;
+            continue;
+        }
+        digits++;
+        if (point && scale == 1)
+            continue; /* finer than we can hold */
+        if (point)
+            scale /= 10;
+        if (__builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(*text - '0'), &value))
+            return -1;
+    }
+    if (digits == 0 || __builtin_mul_overflow(value, scale, ret_millis))
+        return -1;
+    *ret_rest = text;
+    return 0;
+}
+
+struct unit {
+    const char *name;
+    uint64_t factor;
+};
+
+/* A decimal and its unit, multiplied out. */
+static int parse_unit(const char *text, const struct unit *units, size_t count,
+                      uint64_t *ret_value)
+{
+    uint64_t millis, value;
+    const char *rest;
+    if (parse_decimal(text, &millis, &rest) < 0)
+        return -1;
+    for (size_t i = 0; i < count; i++) {
+        if (strcasecmp(rest, units[i].name) != 0)
+            continue;
+        if (__builtin_mul_overflow(millis, units[i].factor, &value))
+            return -1;
+        *ret_value = value / 1000;
+        return 0;
+    }
+    return -1;
+}
+
+int options_size(const char *text, uint64_t *ret_bytes, struct err *err)
+{
+    static const struct unit units[] = {
+        {"", 1},
+        {"b", 1},
+        {"k", 1 << 10},
+        {"kb", 1 << 10},
+        {"kib", 1 << 10},
+        {"m", 1 << 20},
+        {"mb", 1 << 20},
+        {"mib", 1 << 20},
+        {"g", 1 << 30},
+        {"gb", 1 << 30},
+        {"gib", 1 << 30},
+        {"t", 1ULL << 40},
+        {"tb", 1ULL << 40},
+        {"tib", 1ULL << 40},
+    };
+    if (parse_unit(text, units, sizeof units / sizeof units[0], ret_bytes) == 0)
+        return 0;
+    return err_set(err, ERR_INVALID, "\"%s\" is not a size (like 512m or 2g)", text);
+}
+
+int options_duration(const char *text, uint64_t *ret_ms, struct err *err)
+{
+    static const struct unit units[] = {
+        {"", 1000},       {"ms", 1},          {"s", 1000},
+        {"m", 60 * 1000}, {"h", 3600 * 1000}, {"d", 24 * 3600 * 1000},
+    };
+    if (parse_unit(text, units, sizeof units / sizeof units[0], ret_ms) == 0)
+        return 0;
+    return err_set(err, ERR_INVALID, "\"%s\" is not a time (like 500ms, 60s or 5m)",
+                   text);
+}
+
+int options_cpus(const char *text, uint64_t *ret_millis, struct err *err)
+{
+    const char *rest;
+    uint64_t millis;
+    if (parse_decimal(text, &millis, &rest) == 0 && !*rest && millis >= 10 &&
+        millis <= 1000000) {
+        *ret_millis = millis;
+        return 0;
+    }
+    return err_set(err, ERR_INVALID, "\"%s\" is not a number of cpus (like 0.5 or 2)",
+                   text);
+}
+
+int options_count(const char *text, uint64_t min, uint64_t max, uint64_t *ret_count,
+                  struct err *err)
+{
+    static const struct unit one = {"", 1};
+    uint64_t value;
+    if (!strchr(text, '.') && parse_unit(text, &one, 1, &value) == 0 && value >= min &&
+        value <= max) {
+        *ret_count = value;
+        return 0;
+    }
+    return err_set(err, ERR_INVALID, "\"%s\" is not a number from %llu to %llu", text,
+                   (unsigned long long)min, (unsigned long long)max);
+}
+
+/* --- flags
+ * ------------------------------------------------------------------------------- */
+
+enum flag {
+    FLAG_WORKSPACE = 256,
+    FLAG_READONLY,
+    FLAG_SANDBOX,
+    FLAG_MEMORY,
+    FLAG_PIDS,
+    FLAG_CPUS,
+    FLAG_DISK,
+    FLAG_MAX_SANDBOXES,
+    FLAG_MAX_COMMANDS,
+    FLAG_KEEP_OUTPUT,
+    FLAG_BACKEND,
+    FLAG_TIMEOUT,
+    FLAG_ENV,
+    FLAG_CWD,
+    FLAG_CONNECT,
+};
+
+enum { TO_SERVER = OPTIONS_SERVE | OPTIONS_EXEC, ANY = TO_SERVER | OPTIONS_DOCTOR };
+
+struct flag_row {
+    const char *flag;
+    int argument, value;
+    unsigned verbs;
+};
+
+static const struct flag_row rows[] = {
+    {"--workspace", required_argument, FLAG_WORKSPACE, TO_SERVER},
+    {"--workspace-readonly", no_argument, FLAG_READONLY, TO_SERVER},
+    {"--sandbox", required_argument, FLAG_SANDBOX, TO_SERVER},
+    {"--memory", required_argument, FLAG_MEMORY, TO_SERVER},
+    {"--pids", required_argument, FLAG_PIDS, TO_SERVER},
+    {"--cpus", required_argument, FLAG_CPUS, TO_SERVER},
+    {"--disk", required_argument, FLAG_DISK, TO_SERVER},
+    {"--max-sandboxes", required_argument, FLAG_MAX_SANDBOXES, TO_SERVER},
+    {"--max-commands", required_argument, FLAG_MAX_COMMANDS, TO_SERVER},
+    {"--keep-output", required_argument, FLAG_KEEP_OUTPUT, TO_SERVER},
+    {"--backend", required_argument, FLAG_BACKEND, ANY},
+    {"--verbose", no_argument, 'v', ANY},
+    {"--timeout", required_argument, FLAG_TIMEOUT, OPTIONS_EXEC},
+    {"--env", required_argument, FLAG_ENV, OPTIONS_EXEC},
+    {"--cwd", required_argument, FLAG_CWD, OPTIONS_EXEC},
+    {"--connect", required_argument, FLAG_CONNECT, OPTIONS_EXEC},
+    {"--help", no_argument, 'h', ANY},
+};
+enum { ROWS = sizeof rows / sizeof rows[0] };
+
+static int take_timeout(struct options *o, const char *text, struct err *err)
+{
+    enum { LEAST_MS = 100, MOST_MS = 24 * 3600 * 1000 };
+    uint64_t ms = 0;
+    if (options_duration(text, &ms, err) < 0)
+        return -1;
+    if (ms < LEAST_MS || ms > MOST_MS)
+        return err_set(err, ERR_INVALID, "%s: from 100ms to 24h", text);
+    o->timeout_ms = ms;
+    o->timeout = text;
+    return 0;
+}
+
+static int take_env(struct options *o, const char *text, struct err *err)
+{
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz0123456789";
+    size_t n = strspn(text, letters);
+    if (n == 0 || text[n] != '=' || (text[0] >= '0' && text[0] <= '9'))
+        return err_set(err, ERR_INVALID, "\"%s\" is not of the form NAME=VALUE", text);
+    if (o->env_count == OPTIONS_ENV_MAX)
+        return err_set(err, ERR_LIMIT, "more than %d variables", OPTIONS_ENV_MAX);
+    o->env[o->env_count++] = text;
+    return 0;
+}
+
+static int take_backend(struct options *o, const char *text, struct err *err)
+{
+    static const char *const known[] = {"local", "auto", "vercel", "null"};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (strcmp(text, known[i]) == 0) {
+            o->backend = text;
+            return 0;
+        }
+    return err_set(err, ERR_INVALID, "\"%s\" is none of local, auto", text);
+}
+
+static int take_limit(struct options *o, int flag, const char *text, struct err *err)
+{
+    enum { MOST = 1000, PIDS_MOST = 4 * 1024 * 1024, SANDBOX_FACTOR = 4 };
+    struct sandbox_limits *l = &o->limits;
+    uint64_t count = 0;
+    switch (flag) {
+    case FLAG_MEMORY:
+        if (options_size(text, &l->memory_bytes, err) < 0)
+            return -1;
+        if (l->memory_bytes < 16 << 20)
+            return err_set(err, ERR_INVALID, "%s: at least 16m", text);
+        return 0;
+    case FLAG_DISK:
+        if (options_size(text, &l->disk_bytes, err) < 0)
+            return -1;
+        if (l->disk_bytes < 1 << 20)
+            return err_set(err, ERR_INVALID, "%s: at least 1m", text);
+        return 0;
+    case FLAG_KEEP_OUTPUT:
+        if (options_size(text, &l->keep_command_bytes, err) < 0)
+            return -1;
+        if (l->keep_command_bytes < 64 << 10 || l->keep_command_bytes > 1ULL << 40)
+            return err_set(err, ERR_INVALID, "%s: from 64k to 1t", text);
+        l->keep_sandbox_bytes = SANDBOX_FACTOR * l->keep_command_bytes;
+        return 0;
+    case FLAG_CPUS:
+        return options_cpus(text, &l->cpu_millis, err);
+    case FLAG_PIDS:
+        if (options_count(text, 8, PIDS_MOST, &count, err) < 0)
+            return -1;
+        l->pids = (uint32_t)count;
+        return 0;
+    default:
+        if (options_count(text, 1, MOST, &count, err) < 0)
+            return -1;
+        *(flag == FLAG_MAX_COMMANDS ? &l->commands : &l->sandboxes) = (uint32_t)count;
+        return 0;
+    }
+}
+
+static int take(struct options *o, int flag, const char *text, struct err *err)
+{
+    switch (flag) {
+    case 'h':
+        o->help = true;
+        return 0;
+    case 'v':
+        o->verbose = true;
+        return 0;
+    case FLAG_READONLY:
+        o->workspace_readonly = true;
+        return 0;
+    case FLAG_WORKSPACE:
+        o->workspace = text;
+        return 0;
+    case FLAG_SANDBOX:
+        o->sandbox = text;
+        return 0;
+    case FLAG_CWD:
+        o->cwd = text;
+        return 0;
+    case FLAG_CONNECT:
+        o->connect = text;
+        return 0;
+    case FLAG_BACKEND:
+        return take_backend(o, text, err);
+    case FLAG_TIMEOUT:
+        return take_timeout(o, text, err);
+    case FLAG_ENV:
+        return take_env(o, text, err);
+    default:
+        return take_limit(o, flag, text, err);
+    }
+}
+
+static const struct flag_row *row_of(int flag)
+{
+    for (size_t i = 0; i < ROWS; i++)
+        if (rows[i].value == flag)
+            return &rows[i];
+    return NULL;
+}
+
+/* Remembers a flag of the server as it was given. */
+static int hand_on(struct options *o, const struct flag_row *row, const char *text,
+                   struct err *err)
+{
+    if (!(row->verbs & OPTIONS_SERVE) || row->value == 'h')
+        return 0;
+    if (o->server_arg_count + 2 > OPTIONS_SERVER_ARGS_MAX)
+        return err_set(err, ERR_LIMIT, "too many flags");
+    o->server_args[o->server_arg_count++] = row->flag;
+    if (text)
+        o->server_args[o->server_arg_count++] = text;
+    return 0;
+}
+
+static int refuse(int c, char **argv, const char *verb, struct err *err)
+{
+    char letter[3] = {'-', (char)optopt, 0};
+    bool is_long = strncmp(argv[optind - 1], "--", 2) == 0;
+    const char *flag = is_long ? argv[optind - 1] : letter;
+    if (c == ':')
+        err_set(err, ERR_INVALID, "%s needs a value", flag);
+    else
+        err_set(err, ERR_INVALID, "unknown flag %s", flag);
+    return err_remedy(err, "see sandquay %s --help", verb);
+}
+
+int options_parse(struct options *o, enum options_verb verb, int argc, char **argv,
+                  struct err *err)
+{
+    struct option table[ROWS + 1] = {0};
+    size_t n = 0;
+    *o = (struct options){0};
+    sandbox_limits_default(&o->limits);
+    for (size_t i = 0; i < ROWS; i++)
+        if (rows[i].verbs & verb)
+            table[n++] = (struct option){rows[i].flag + 2, rows[i].argument, NULL,
+                                         rows[i].value};
+    opterr = 0;
+    optind = 0; /* glibc: start anew */
+    for (int c; (c = getopt_long(argc, argv, "+:hv", table, NULL)) != -1;) {
+        if (c == '?' || c == ':')
+            return refuse(c, argv, argv[0], err);
+        const struct flag_row *row = row_of(c);
+        if (take(o, c, optarg, err) < 0) {
+            err_prefix(err, "%s", row->flag);
+            return err_remedy(err, "see sandquay %s --help", argv[0]);
+        }
+        if (hand_on(o, row, optarg, err) < 0)
+            return -1;
+    }
+    o->first = optind;
+    return 0;
+}

@@ -1,0 +1,46 @@
+/* Flags of the verbs, parsed without side effects. */
+#pragma once
+#include "base/err.h"
+#include "sandbox/sandbox.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    OPTIONS_ENV_MAX = 256,
+    OPTIONS_SERVER_ARGS_MAX = 64,
+};
+
+/* Which flags a verb knows. */
+enum options_verb { OPTIONS_SERVE = 1, OPTIONS_EXEC = 2, OPTIONS_DOCTOR = 4 };
+
+struct options {
+    struct sandbox_limits limits;
+    const char *workspace, *sandbox, *backend; /* NULL: not given */
+    bool workspace_readonly, verbose, help;
+    /* exec */
+    uint64_t timeout_ms; /* 0: not given */
+    const char *timeout; /* as given */
+    const char *cwd, *connect;
+    const char *env[OPTIONS_ENV_MAX]; /* K=V */
+    size_t env_count;
+    /* the flags that exec hands to the server that it starts */
+    const char *server_args[OPTIONS_SERVER_ARGS_MAX];
+    size_t server_arg_count;
+    int first; /* index of the first operand in argv, or argc */
+};
+
+/* argv[0] is the verb. Stops at the first operand, so that a command keeps its flags.
+ * INVALID with one clear line. */
+int options_parse(struct options *o, enum options_verb verb, int argc, char **argv,
+                  struct err *err);
+
+/* "2g", "512m", "1.5g", "4096": bytes. */
+int options_size(const char *text, uint64_t *ret_bytes, struct err *err);
+/* "60s", "500ms", "5m", "24h", "90" (seconds): milliseconds. */
+int options_duration(const char *text, uint64_t *ret_ms, struct err *err);
+/* "1.5": thousandths. */
+int options_cpus(const char *text, uint64_t *ret_millis, struct err *err);
+/* A whole number within [min, max]. */
+int options_count(const char *text, uint64_t min, uint64_t max, uint64_t *ret_count,
+                  struct err *err);

@@ -1,0 +1,70 @@
+#include "cli/places.h"
+#include "base/str.h"
+#include <errno.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* An absolute path from the environment; a relative one is a mistake and ignored, as
+ * the XDG specification says. */
+static const char *directory_from(const char *variable)
+{
+    const char *value = getenv(variable);
+    return value && value[0] == '/' ? value : NULL;
+}
+
+static int join(char to[PATH_MAX], const char *a, const char *b, struct err *err)
+{
+    int n = snprintf(to, PATH_MAX, "%s%s", a, b);
+    if (n < 0 || n >= PATH_MAX)
+        return err_set(err, ERR_INVALID, "the path %s%s is too long", a, b);
+    return 0;
+}
+
+/* Beside the executable, or installed below libexec. */
+static int find_guest(struct places *places, struct err *err)
+{
+    char dir[PATH_MAX];
+    memcpy(dir, places->executable, sizeof dir);
+    char *slash = strrchr(dir, '/');
+    if (slash)
+        *slash = '\0';
+    if (join(places->guest, dir, "/sandquay-guest", err) < 0)
+        return -1;
+    if (access(places->guest, X_OK) == 0)
+        return 0;
+    /* If it is not there either, the first sandbox says so. */
+    return join(places->guest, dir, "/../libexec/sandquay/sandquay-guest", err);
+}
+
+static int find_state(struct places *places, struct err *err)
+{
+    const char *xdg = directory_from("XDG_STATE_HOME");
+    if (xdg)
+        return join(places->state, xdg, "/sandquay", err);
+    const char *home = directory_from("HOME");
+    if (!home) {
+        const struct passwd *user = getpwuid(getuid());
+        home = user ? user->pw_dir : "/tmp";
+    }
+    return join(places->state, home, "/.local/state/sandquay", err);
+}
+
+int places_find(struct places *places, struct err *err)
+{
+    ssize_t n = readlink("/proc/self/exe", places->executable, PATH_MAX - 1);
+    if (n < 0) {
+        err_sys(err, errno, "/proc/self/exe");
+        return err_remedy(err, "mount /proc");
+    }
+    places->executable[n] = '\0';
+    const char *temp = directory_from("TMPDIR");
+    if (join(places->temp, temp ? temp : "/tmp", "", err) < 0 ||
+        find_guest(places, err) < 0 || find_state(places, err) < 0)
+        return -1;
+    /* Replaced while it runs (a new build): this process's own is still there. */
+    if (access(places->executable, X_OK) < 0)
+        return join(places->executable, "/proc/self/exe", "", err);
+    return 0;
+}

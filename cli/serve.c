@@ -1,0 +1,142 @@
+/* sandquay serve: one MCP session on stdin and stdout. Nothing of the sandboxes is
+ * touched before the first tool call needs one. */
+#include "base/log.h"
+#include "cli/verbs.h"
+#include "mcp/server.h"
+#include "tools/tools.h"
+#include "transport/stdio.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { OWNER_STDIO = 1 };
+
+struct serve {
+    struct loop *loop;
+    struct tools_ctx tools;
+    struct mcp_server *server;
+    struct stdio *stdio;
+};
+
+static int pick_backend(const char *name, const struct sandbox_backend **ret_backend,
+                        struct err *err)
+{
+    if (name && strcmp(name, "vercel") == 0) {
+        err_set(err, ERR_UNAVAILABLE, "the vercel backend is not in this build");
+        return err_remedy(err, "use --backend local");
+    }
+    *ret_backend = name && strcmp(name, "null") == 0 ? &sandbox_null : &sandbox_local;
+    return 0;
+}
+
+static int check_workspace(const char *path, struct err *err)
+{
+    struct stat st;
+    if (!path || (stat(path, &st) == 0 && S_ISDIR(st.st_mode)))
+        return 0;
+    err_set(err, ERR_INVALID, "--workspace %s: %s", path,
+            errno == ENOENT ? "there is no such directory" : "not a directory");
+    return err_remedy(err, "make it, or name another");
+}
+
+int serve_sandbox_config(const struct options *o, const struct places *places,
+                         const struct sandbox_backend **ret_backend,
+                         struct sandbox_config *ret_config, struct err *err)
+{
+    if (pick_backend(o->backend, ret_backend, err) < 0 ||
+        check_workspace(o->workspace, err) < 0)
+        return -1;
+    if (o->workspace_readonly && !o->workspace) {
+        err_set(err, ERR_INVALID, "--workspace-readonly without --workspace");
+        return err_remedy(err, "say which directory: --workspace DIR");
+    }
+    *ret_config = (struct sandbox_config){
+        .limits = o->limits,
+        .workspace = o->workspace,
+        .workspace_readonly = o->workspace_readonly,
+        .default_name = o->sandbox,
+        .state_dir = places->state,
+        .temp_dir = places->temp,
+        .guest_path = places->guest,
+#ifdef SANDQUAY_SANITIZED
+        .relaxed = true,
+#endif
+    };
+    return 0;
+}
+
+static void on_done(void *ctx)
+{
+    struct serve *s = ctx;
+    loop_stop(s->loop);
+}
+
+static int start(struct serve *s, const struct options *o, const struct places *places,
+                 struct stdio_fds fds, struct err *err)
+{
+    const struct sandbox_backend *backend;
+    struct sandbox_config config;
+    if (serve_sandbox_config(o, places, &backend, &config, err) < 0 ||
+        loop_new(&s->loop, err) < 0)
+        return -1;
+    s->tools.loop = s->loop;
+    if (sandboxes_new(&s->tools.sandboxes, s->loop, backend, &config, err) < 0)
+        return -1;
+    struct mcp_server_config offered = {
+        .name = "sandquay",
+        .title = "sandquay",
+        .version = SANDQUAY_VERSION,
+        .instructions = tools_instructions,
+        .ctx = &s->tools,
+    };
+    offered.tools = tools_table(&offered.tool_count);
+    s->server = mcp_server_new(&offered);
+    return stdio_new(&s->stdio, s->loop, s->server, fds, OWNER_STDIO, on_done, s, err);
+}
+
+/* The session first: its calls end, then the sandboxes. */
+static void finish(struct serve *s)
+{
+    stdio_free(s->stdio);
+    sandboxes_free(s->tools.sandboxes);
+    tools_finish(&s->tools);
+    mcp_server_free(s->server);
+    loop_free(s->loop);
+}
+
+int serve_main(int argc, char **argv)
+{
+    struct options o;
+    struct places places;
+    struct stdio_fds fds;
+    struct err err;
+    struct serve s = {0};
+    if (options_parse(&o, OPTIONS_SERVE, argc, argv, &err) < 0)
+        return verb_fail("serve", &err, EXIT_WRONG_USE);
+    if (o.help) {
+        help_verb(OPTIONS_SERVE);
+        return 0;
+    }
+    if (o.first < argc) {
+        err_set(&err, ERR_INVALID, "unknown argument %s", argv[o.first]);
+        err_remedy(&err, "see sandquay serve --help");
+        return verb_fail("serve", &err, EXIT_WRONG_USE);
+    }
+    bool terminal = isatty(0);
+    if (stdio_claim(&fds, &err) < 0)
+        return verb_fail("serve", &err, 1);
+    if (o.verbose)
+        log_set_level(LOG_INFO);
+    if (terminal)
+        fprintf(stderr, "sandquay: an MCP server waits for a client here (Ctrl-D ends "
+                        "it); to run a command: sandquay exec 'COMMAND'\n");
+    int rc = places_find(&places, &err);
+    if (rc == 0)
+        rc = start(&s, &o, &places, fds, &err);
+    if (rc == 0)
+        loop_run(s.loop);
+    finish(&s);
+    return rc == 0 ? 0 : verb_fail("serve", &err, EXIT_WRONG_USE);
+}

@@ -1,0 +1,141 @@
+#include "sandbox/guest/etc.h"
+#include "base/buf.h"
+#include "base/fd.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { FILE_MAX = 512 * 1024, SYSTEM_ID_LIMIT = 1000 };
+
+/* Copied as they are: none holds a secret. */
+static const char *const copied[] = {
+    "/etc/ld.so.cache",   "/etc/ld.so.conf",    "/etc/os-release", "/etc/debian_version",
+    "/etc/lsb-release",   "/etc/mime.types",    "/etc/magic",      "/etc/services",
+    "/etc/protocols",     "/etc/login.defs",    "/etc/timezone",   "/etc/localtime",
+    "/etc/inputrc",       "/etc/bash.bashrc",   "/etc/profile",    "/etc/ssl/openssl.cnf",
+    "/etc/ca-certificates.conf",
+};
+enum { COPIED = sizeof copied / sizeof copied[0] };
+
+static struct buf content[COPIED];
+static struct buf passwd, group;
+
+static void slurp(const char *path, struct buf *b)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    buf_init(b, FILE_MAX);
+    while (fd >= 0) {
+        char *to = buf_reserve(b, 16384);
+        ssize_t n = to ? read(fd, to, 16384) : -1;
+        if (n <= 0)
+            break;
+        b->n += (size_t)n;
+    }
+    fd_close(&fd);
+}
+
+/* Lines of system users or groups only: people's names are not the sandbox's business. dpkg
+ * needs the system's groups. The third field is the id. */
+static void keep_system_lines(struct buf *to, struct str text)
+{
+    while (text.n) {
+        ptrdiff_t end = str_find(text, '\n');
+        struct str line = {text.p, end < 0 ? text.n : (size_t)end};
+        text = str_from(text, line.n + 1);
+        struct str rest = line;
+        for (int field = 0; field < 2; field++) {
+            ptrdiff_t colon = str_find(rest, ':');
+            rest = colon < 0 ? (struct str){0} : str_from(rest, (size_t)colon + 1);
+        }
+        unsigned long id = 0;
+        for (size_t i = 0; i < rest.n && rest.p[i] >= '0' && rest.p[i] <= '9'; i++)
+            id = id * 10 + (unsigned long)(rest.p[i] - '0');
+        if (rest.n == 0 || id == 0 || (id >= SYSTEM_ID_LIMIT && id != 65534))
+            continue;
+        buf_adds(to, line);
+        buf_addc(to, '\n');
+    }
+}
+
+void etc_collect(void)
+{
+    struct buf users, groups;
+    for (int i = 0; i < COPIED; i++)
+        slurp(copied[i], &content[i]);
+    slurp("/etc/passwd", &users);
+    slurp("/etc/group", &groups);
+    buf_init(&passwd, FILE_MAX);
+    buf_init(&group, FILE_MAX);
+    buf_addz(&passwd, "root:x:0:0:root:/root:/bin/bash\n");
+    buf_addz(&group, "root:x:0:\n");
+    keep_system_lines(&passwd, buf_str(&users));
+    keep_system_lines(&group, buf_str(&groups));
+    buf_finish(&users);
+    buf_finish(&groups);
+}
+
+static int put(const char *root, const char *path, struct str text, mode_t mode)
+{
+    char full[512];
+    snprintf(full, sizeof full, "%s%s", root, path);
+    int fd = open(full, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+    ssize_t n = fd < 0 ? -1 : write(fd, text.p, text.n);
+    int saved = errno;
+    fd_close(&fd);
+    errno = saved;
+    return n == (ssize_t)text.n ? 0 : -1;
+}
+
+static void make_dir(const char *root, const char *path)
+{
+    char full[512];
+    snprintf(full, sizeof full, "%s%s", root, path);
+    mkdir(full, 0755);
+}
+
+/* Everybody is root already: sudo runs its command. Where ids of others exist, -u works. */
+static const char sudo_script[] =
+    "#!/bin/sh\n"
+    "user=\n"
+    "while :; do case \"$1\" in\n"
+    "  -u) user=$2; shift 2 ;;\n"
+    "  --) shift; break ;;\n"
+    "  -[EHnSkib]|--*) shift ;;\n"
+    "  *=*) export \"$1\"; shift ;;\n"
+    "  *) break ;;\n"
+    "esac; done\n"
+    "[ $# -gt 0 ] || { echo 'usage: sudo [-u user] command' >&2; exit 1; }\n"
+    "case \"$user\" in ''|root|0) exec \"$@\" ;; esac\n"
+    "exec setpriv --reuid=\"$user\" --regid=\"$user\" --clear-groups -- \"$@\"\n";
+
+int etc_write(const char *root, const char *host_name)
+{
+    char hosts[256], name[80];
+    int rc = 0;
+    snprintf(name, sizeof name, "%.63s\n", host_name);
+    snprintf(hosts, sizeof hosts, "127.0.0.1 localhost %.63s\n::1 localhost ip6-localhost\n",
+             host_name);
+    make_dir(root, "/etc/ssl");
+    make_dir(root, "/opt/sandquay");
+    make_dir(root, "/opt/sandquay/bin");
+    for (int i = 0; i < COPIED; i++) {
+        if (content[i].n)
+            rc |= put(root, copied[i], buf_str(&content[i]), 0644);
+        buf_finish(&content[i]);
+    }
+    rc |= put(root, "/etc/passwd", buf_str(&passwd), 0644);
+    rc |= put(root, "/etc/group", buf_str(&group), 0644);
+    rc |= put(root, "/etc/shadow", STR("root:*:::::::\n"), 0600);
+    rc |= put(root, "/etc/hostname", str_of(name), 0644);
+    rc |= put(root, "/etc/hosts", str_of(hosts), 0644);
+    rc |= put(root, "/etc/resolv.conf", STR("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"), 0644);
+    rc |= put(root, "/etc/nsswitch.conf",
+              STR("passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n"), 0644);
+    rc |= put(root, "/opt/sandquay/bin/sudo", STR(sudo_script), 0755);
+    buf_finish(&passwd);
+    buf_finish(&group);
+    return rc;
+}

@@ -1,0 +1,216 @@
+#include "sandbox/guest/guest.h"
+#include "base/fd.h"
+#include "sandbox/guest/lockdown.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <grp.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static char room[GUEST_MESSAGE_MAX];
+
+/* --- answers ------------------------------------------------------------------------------- */
+
+/* The server reads promptly or is gone; a full socket is waited for. */
+void guest_answer_fd(struct guest *g, const struct wire_out *m)
+{
+    while (wire_send(g->server, m) < 0) {
+        struct pollfd p = {.fd = g->server, .events = POLLOUT};
+        if (errno != EAGAIN || poll(&p, 1, -1) < 0)
+            _exit(1);
+    }
+}
+
+void guest_answer(struct guest *g, uint32_t type, uint32_t id, const void *body, size_t n)
+{
+    guest_answer_fd(g, &(struct wire_out){
+                           .type = type, .id = id, .body = body, .body_bytes = n});
+}
+
+void guest_fail(struct guest *g, uint32_t id, enum guest_what what, int sys, const char *text)
+{
+    struct guest_failed failed = {.sys = sys, .what = what};
+    guest_answer_fd(g, &(struct wire_out){.type = GUEST_FAILED,
+                                          .id = id,
+                                          .body = &failed,
+                                          .body_bytes = sizeof failed,
+                                          .tail = str_of(text)});
+}
+
+/* --- set-up -------------------------------------------------------------------------------- */
+
+_Noreturn static void give_up(struct guest *g, const char *step)
+{
+    guest_fail(g, 0, GUEST_WHAT_STEP, errno, step);
+    _exit(1);
+}
+
+/* The zygote has written the id maps and sends the trees that it made. */
+static void wait_for_zygote(struct guest *g, struct guest_setup *setup)
+{
+    struct wire_message m;
+    if (wire_recv(setup->zygote, room, &m) != 1 || m.body_bytes != TREE_COUNT * sizeof(int32_t))
+        _exit(1);
+    for (int i = 0; i < TREE_COUNT; i++) {
+        int32_t which;
+        memcpy(&which, m.body + (size_t)i * sizeof which, sizeof which);
+        setup->plan.tree[i] = which >= 0 && which < m.fd_count ? m.fds[which] : -1;
+    }
+    fd_close(&setup->zygote);
+    if (setup->plan.id_range && setgroups(0, NULL) < 0)
+        give_up(g, "setgroups");
+    if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+        give_up(g, "becoming root of the user namespace");
+}
+
+static int loopback_up(void)
+{
+    struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int rc = fd < 0 ? -1 : ioctl(fd, SIOCSIFFLAGS, &request);
+    fd_close(&fd);
+    return rc;
+}
+
+/* Inside our network namespace; the server accepts on it in its own process. */
+static int proxy_listener(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_port = htons(GUEST_PROXY_PORT),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1;
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+        bind(fd, (const struct sockaddr *)&at, sizeof at) < 0 || listen(fd, 256) < 0)
+        return -1;
+    return fd;
+}
+
+static void lock_down(struct guest *g, bool id_range)
+{
+    if (lockdown_capabilities(id_range) < 0)
+        give_up(g, "dropping capabilities");
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        give_up(g, "no_new_privs");
+    if (lockdown_limits() < 0)
+        give_up(g, "resource limits");
+    struct sock_fprog filter = lockdown_filter();
+    if (lockdown_load(&filter) < 0)
+        give_up(g, "system call filter");
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        give_up(g, "making pid 1 unreadable");
+    g->layers |= LAYER_SECCOMP | LAYER_RLIMITS;
+}
+
+static void set_up(struct guest *g, struct guest_setup *setup)
+{
+    const char *step = "";
+    wait_for_zygote(g, setup);
+    if (sethostname(setup->plan.host_name, strlen(setup->plan.host_name)) < 0)
+        give_up(g, "host name");
+    if (loopback_up() < 0)
+        give_up(g, "loopback interface");
+    int listener = proxy_listener();
+    if (listener < 0)
+        give_up(g, "proxy listener");
+    if (mounts_execute(&setup->plan, &g->layers, &step) < 0)
+        give_up(g, step);
+    lock_down(g, setup->plan.id_range);
+    run_init(g);
+    struct guest_ready ready = {.version = GUEST_PROTOCOL_VERSION, .layers = g->layers};
+    guest_answer_fd(g, &(struct wire_out){.type = GUEST_READY,
+                                          .body = &ready,
+                                          .body_bytes = sizeof ready,
+                                          .fds = &listener,
+                                          .fd_count = 1});
+    fd_close(&listener);
+}
+
+/* --- serving ------------------------------------------------------------------------------- */
+
+static void serve_message(struct guest *g)
+{
+    struct wire_message m;
+    int rc = wire_recv(g->server, room, &m);
+    if (rc < 0 && (errno == EAGAIN || errno == EBADMSG))
+        return;
+    if (rc <= 0)
+        _exit(0); /* the server has gone, and with pid 1 everything here goes */
+    switch (m.type) {
+    case GUEST_EXEC:
+        run_exec(g, &m);
+        break;
+    case GUEST_KILL:
+        run_kill(g, &m);
+        break;
+    case GUEST_OPEN:
+        files_open(g, &m);
+        break;
+    case GUEST_COMMIT:
+        files_commit(g, &m);
+        break;
+    default:
+        guest_fail(g, m.id, GUEST_WHAT_BAD_REQUEST, 0, "unknown request");
+        break;
+    }
+    wire_close_fds(&m);
+}
+
+static int child_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(SIG_SETMASK, &set, NULL);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static void serve(struct guest *g, int signals)
+{
+    for (;;) {
+        struct pollfd p[] = {{.fd = g->server, .events = POLLIN},
+                             {.fd = signals, .events = POLLIN},
+                             {.fd = run_supervisor_fd(), .events = POLLIN}};
+        int n = poll(p, 3, run_tick_ms(g));
+        if (n < 0 && errno != EINTR)
+            _exit(1);
+        if (n > 0 && p[2].revents)
+            run_supervisor_news(g);
+        if (n > 0 && p[1].revents) {
+            struct signalfd_siginfo info[8];
+            while (read(signals, info, sizeof info) > 0)
+                ;
+            run_reap(g);
+        }
+        if (n > 0 && p[0].revents)
+            serve_message(g);
+        run_tick(g);
+    }
+}
+
+_Noreturn void guest_main(struct guest_setup *setup)
+{
+    static struct guest guest;
+    struct guest *g = &guest;
+    g->server = setup->server;
+    g->groups = setup->groups;
+    g->memory_bytes = setup->memory_bytes;
+    g->pids = setup->pids;
+    g->relaxed = setup->relaxed;
+    g->layers = LAYER_USERNS | LAYER_NETNS | (setup->plan.id_range ? LAYER_IDRANGE : 0u) |
+                setup->groups.layers;
+    prctl(PR_SET_NAME, "sandquay-guest", 0, 0, 0);
+    set_up(g, setup);
+    /* Only now: an id change in between would have cleared it. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    int signals = child_signals();
+    serve(g, signals);
+    _exit(0);
+}

@@ -1,0 +1,106 @@
+/* The local backend: an embedded Linux sandbox. The server talks to the zygote (which makes
+ * sandboxes) and to one guest a sandbox; what comes from a guest is checked as if an attacker
+ * had sent it. */
+#include "sandbox/local.h"
+#include "base/mem.h"
+#include <signal.h>
+
+static void *start(struct sandboxes *set, struct err *err)
+{
+    (void)err;
+    struct local *l = mem_new(struct local);
+    l->set = set;
+    l->zygote_pid = l->zygote_pidfd = -1;
+    return l;
+}
+
+static void finish(void *self)
+{
+    struct local *l = self;
+    local_zygote_stop(l);
+    mem_free(l);
+}
+
+static void create(void *self, struct sandbox *sb)
+{
+    struct local *l = self;
+    struct err err;
+    struct box *box = NULL;
+    if (l->zygote || local_zygote_start(l, &err) == 0)
+        box = local_box_new(l, sb, &err);
+    if (!box)
+        sandbox_failed(sb, &err);
+}
+
+static void destroy(void *self, struct sandbox *sb)
+{
+    (void)self;
+    struct box *box = sb->impl;
+    sb->impl = NULL;
+    if (box)
+        local_box_free(box);
+}
+
+static void run(void *self, struct command *c, const struct command_spec *spec)
+{
+    (void)self;
+    local_guest_run(c->sandbox->impl, c, spec);
+}
+
+static void kill_all(void *self, struct command *c)
+{
+    (void)self;
+    if (c->sandbox)
+        local_guest_kill(c->sandbox->impl, c, 0);
+}
+
+static int send_signal(void *self, struct command *c, int signum, struct err *err)
+{
+    (void)self;
+    (void)err;
+    local_guest_kill(c->sandbox->impl, c, signum);
+    return 0;
+}
+
+static void input(void *self, struct command *c)
+{
+    (void)self;
+    if (c->impl)
+        streams_input(c->impl);
+}
+
+static void flow(void *self, struct command *c)
+{
+    (void)self;
+    if (c->impl)
+        streams_flow(c->impl);
+}
+
+static void forget(void *self, struct command *c)
+{
+    (void)self;
+    streams_free(c->impl);
+    c->impl = NULL;
+}
+
+static void file(void *self, struct file_op *op)
+{
+    (void)self;
+    local_guest_file(op->sandbox->impl, op);
+}
+
+const struct sandbox_backend sandbox_local = {
+    .name = "local",
+    .start = start,
+    .finish = finish,
+    .create = create,
+    .destroy = destroy,
+    .run = run,
+    .kill = kill_all,
+    .signal = send_signal,
+    .input = input,
+    .flow = flow,
+    .forget = forget,
+    .open_file = file,
+    .write_file = file,
+};

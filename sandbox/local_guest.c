@@ -1,0 +1,417 @@
+/* Requests to a guest and its answers. A guest is an attacker until proven otherwise: types,
+ * ids, lengths and descriptors are checked here, and nothing it says is a size to allocate. */
+#include "base/fd.h"
+#include "base/mem.h"
+#include "sandbox/local.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* --- what was asked ------------------------------------------------------------------------- */
+
+static struct pending *expect(struct box *box, enum pending_kind kind)
+{
+    struct pending *p = mem_new(struct pending);
+    *p = (struct pending){.next = box->pending, .id = ++box->last_id, .kind = kind};
+    box->pending = p;
+    return p;
+}
+
+static struct pending *find(struct box *box, uint32_t id)
+{
+    for (struct pending *p = box->pending; p; p = p->next)
+        if (p->id == id)
+            return p;
+    return NULL;
+}
+
+static void done(struct box *box, struct pending *gone)
+{
+    for (struct pending **at = &box->pending; *at; at = &(*at)->next)
+        if (*at == gone) {
+            *at = gone->next;
+            mem_free(gone);
+            return;
+        }
+}
+
+static void finish_file(struct file_op *op, bool existed, const struct err *err)
+{
+    if (op->write_fn)
+        op->write_fn(op->ctx, existed, err);
+    else
+        op->open_fn(op->ctx, -1, 0, err);
+    file_op_free(op);
+}
+
+void local_guest_drop_pending(struct box *box)
+{
+    while (box->pending) {
+        struct pending *p = box->pending;
+        box->pending = p->next;
+        if (p->op && !box->local->set->finishing) {
+            struct err err;
+            err_set(&err, ERR_UNAVAILABLE, "the sandbox ended");
+            err_remedy(&err, "call again: a new one is made");
+            finish_file(p->op, false, &err);
+        } else if (p->op) {
+            file_op_free(p->op);
+        }
+        mem_free(p);
+    }
+}
+
+static int send_message(struct box *box, const struct wire_out *m, struct err *err)
+{
+    if (wire_send(loop_io_fd(box->socket), m) == 0)
+        return 0;
+    err_sys(err, errno, "asking the sandbox");
+    return err_remedy(err, "it is overloaded or ending: try again");
+}
+
+/* --- commands ------------------------------------------------------------------------------- */
+
+static const char *const environment[] = {
+    "PATH=/root/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:"
+    "/opt/sandquay/bin",
+    "HOME=/root",
+    "USER=root",
+    "LOGNAME=root",
+    "SHELL=/bin/bash",
+    "LANG=C.UTF-8",
+    "TERM=dumb",
+    "TMPDIR=/tmp",
+    "HTTP_PROXY=http://127.0.0.1:3128",
+    "HTTPS_PROXY=http://127.0.0.1:3128",
+    "ALL_PROXY=socks5h://127.0.0.1:3128",
+    "http_proxy=http://127.0.0.1:3128",
+    "https_proxy=http://127.0.0.1:3128",
+    "all_proxy=socks5h://127.0.0.1:3128",
+    "NO_PROXY=localhost,127.0.0.1,::1",
+    "no_proxy=localhost,127.0.0.1,::1",
+    "NODE_USE_ENV_PROXY=1",
+};
+enum { ENVIRONMENT = sizeof environment / sizeof environment[0] };
+
+static struct str variable_name(struct str v)
+{
+    ptrdiff_t equals = str_find(v, '=');
+    return (struct str){v.p, equals < 0 ? v.n : (size_t)equals};
+}
+
+static bool overridden(struct str name, const struct command_spec *spec)
+{
+    for (size_t i = 0; i < spec->env_count; i++)
+        if (str_eq(variable_name(spec->env[i]), name))
+            return true;
+    return false;
+}
+
+static void add_string(struct buf *b, struct str s)
+{
+    buf_adds(b, s);
+    buf_addc(b, '\0');
+}
+
+static void write_exec(struct buf *tail, const struct command_spec *spec,
+                       struct guest_exec *request)
+{
+    add_string(tail, STR("/bin/bash"));
+    add_string(tail, STR("-c"));
+    add_string(tail, spec->command);
+    request->argc = 3;
+    for (int i = 0; i < ENVIRONMENT; i++) {
+        if (overridden(variable_name(str_of(environment[i])), spec))
+            continue;
+        add_string(tail, str_of(environment[i]));
+        request->envc++;
+    }
+    for (size_t i = 0; i < spec->env_count; i++) {
+        add_string(tail, spec->env[i]);
+        request->envc++;
+    }
+    add_string(tail, spec->cwd.n ? spec->cwd : STR("/workspace"));
+}
+
+static int check_strings(const struct command_spec *spec, struct err *err)
+{
+    bool bad = spec->cwd.n && memchr(spec->cwd.p, '\0', spec->cwd.n);
+    for (size_t i = 0; i < spec->env_count && !bad; i++)
+        bad = memchr(spec->env[i].p, '\0', spec->env[i].n) || str_find(spec->env[i], '=') < 1;
+    if (!bad)
+        return 0;
+    err_set(err, ERR_INVALID, "cwd and env must not hold NUL, and a variable needs a name");
+    return err_remedy(err, "correct the arguments");
+}
+
+void local_guest_run(struct box *box, struct command *c, const struct command_spec *spec)
+{
+    struct err err;
+    struct guest_exec request = {0};
+    struct buf tail;
+    int fds[3] = {-1, -1, -1};
+    if (check_strings(spec, &err) < 0 ||
+        !(c->impl = streams_new(c, fds, spec->keep_stdin, &err))) {
+        command_failed(c, &err);
+        return;
+    }
+    buf_init(&tail, GUEST_MESSAGE_MAX - 1024);
+    write_exec(&tail, spec, &request);
+    struct pending *p = expect(box, PENDING_EXEC);
+    p->command = c->id;
+    int rc = tail.overflow ? err_set(&err, ERR_LIMIT, "command and environment are too long")
+                           : send_message(box,
+                                          &(struct wire_out){.type = GUEST_EXEC,
+                                                             .id = p->id,
+                                                             .body = &request,
+                                                             .body_bytes = sizeof request,
+                                                             .tail = buf_str(&tail),
+                                                             .fds = fds,
+                                                             .fd_count = 3},
+                                          &err);
+    buf_finish(&tail);
+    for (int i = 0; i < 3; i++)
+        fd_close(&fds[i]);
+    if (rc < 0) {
+        done(box, p);
+        command_failed(c, &err);
+    }
+}
+
+/* signum 0: SIGKILL to everything that it started. */
+void local_guest_kill(struct box *box, struct command *c, int signum)
+{
+    struct err err;
+    struct guest_kill request = {.signal = signum ? signum : SIGKILL, .whole_tree = !signum};
+    for (struct pending *p = box->pending; p; p = p->next)
+        if (p->kind == PENDING_EXEC && p->command == c->id)
+            request.exec_id = p->id;
+    struct pending *p = expect(box, PENDING_KILL);
+    p->command = c->id;
+    if (send_message(box,
+                     &(struct wire_out){.type = GUEST_KILL,
+                                        .id = p->id,
+                                        .body = &request,
+                                        .body_bytes = sizeof request},
+                     &err) < 0)
+        done(box, p); /* the command's timer ends the sandbox then */
+}
+
+static void exec_failed(struct box *box, struct pending *p, const struct guest_failed *failed)
+{
+    struct command *c = command_find(box->local->set, p->command);
+    struct err err;
+    done(box, p);
+    if (!c)
+        return;
+    if (failed->what == GUEST_WHAT_BAD_CWD) {
+        err_set(&err, ERR_INVALID, "the working directory: %s", strerror(failed->sys));
+        err_remedy(&err, "give a directory that exists in the sandbox as cwd");
+    } else if (failed->sys == EAGAIN) {
+        err_set(&err, ERR_LIMIT, "the sandbox's process limit is reached");
+        err_remedy(&err, "end processes in it, or start the server with a larger --pids");
+    } else {
+        err_sys(&err, failed->sys, "starting bash in the sandbox");
+    }
+    command_failed(c, &err);
+}
+
+static void exec_ended(struct box *box, struct pending *p, const struct guest_exited *e)
+{
+    struct command *c = command_find(box->local->set, p->command);
+    done(box, p);
+    if (!c)
+        return;
+    if (c->impl)
+        streams_drain(c->impl);
+    if (e->pids_hit)
+        command_warn(c, "A process could not be started: the sandbox's limit is %u processes. "
+                        "Use fewer, or start the server with a larger --pids.",
+                     box->local->set->config.limits.pids);
+    command_ended(c, &(struct command_end){.exit_code = e->exit_code & 0xff,
+                                           .signal = e->signal & 0x7f,
+                                           .left_behind = e->left_behind,
+                                           .oom_killed = e->oom_killed});
+}
+
+/* --- files ---------------------------------------------------------------------------------- */
+
+void local_guest_file(struct box *box, struct file_op *op)
+{
+    struct err err;
+    struct guest_open request = {.mode = op->write_fn ? GUEST_OPEN_REPLACE : GUEST_OPEN_READ};
+    struct pending *p = expect(box, op->write_fn ? PENDING_WRITE : PENDING_OPEN);
+    p->op = op;
+    if (send_message(box,
+                     &(struct wire_out){.type = GUEST_OPEN,
+                                        .id = p->id,
+                                        .body = &request,
+                                        .body_bytes = sizeof request,
+                                        .tail = str_of(op->path)},
+                     &err) < 0) {
+        done(box, p);
+        finish_file(op, false, &err);
+    }
+}
+
+static void explain_file(const struct guest_failed *failed, const char *path, struct err *err)
+{
+    switch (failed->what) {
+    case GUEST_WHAT_IS_DIRECTORY:
+        err_set(err, ERR_INVALID, "%.150s is a directory", path);
+        err_remedy(err, "name a file; `ls` with execute_command lists a directory");
+        return;
+    case GUEST_WHAT_NOT_REGULAR:
+        err_set(err, ERR_INVALID, "%.150s is a pipe, device or socket", path);
+        err_remedy(err, "name a regular file");
+        return;
+    default:
+        break;
+    }
+    err_sys(err, failed->sys, "%.150s", path);
+    switch (failed->sys) {
+    case ENOENT:
+        err->kind = ERR_NOT_FOUND;
+        err_remedy(err, "check the path; relative ones start at /workspace");
+        break;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        err->kind = ERR_DENIED;
+        err_remedy(err, "use a path below /workspace, /root or /tmp");
+        break;
+    case ENOSPC:
+    case EDQUOT:
+        err->kind = ERR_LIMIT;
+        err_remedy(err, "delete files, or start the server with a larger --disk");
+        break;
+    case ENOTDIR:
+    case EISDIR:
+    case ELOOP:
+    case ENAMETOOLONG:
+    case EINVAL:
+        err->kind = ERR_INVALID;
+        err_remedy(err, "check the path");
+        break;
+    default:
+        break;
+    }
+}
+
+static void file_failed(struct box *box, struct pending *p, const struct guest_failed *failed)
+{
+    struct err err;
+    struct file_op *op = p->op;
+    explain_file(failed, op->path, &err);
+    done(box, p);
+    finish_file(op, false, &err);
+}
+
+static int write_all(int fd, struct str bytes)
+{
+    while (bytes.n) {
+        ssize_t n = write(fd, bytes.p, bytes.n);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return -1;
+        bytes = str_from(bytes, (size_t)n);
+    }
+    return 0;
+}
+
+/* The temporary file is open: fill it and have it take its place. */
+static void file_opened_for_writing(struct box *box, struct pending *p, int fd,
+                                    const struct guest_opened *opened)
+{
+    struct err err;
+    struct guest_failed failed = {0};
+    struct file_op *op = p->op;
+    bool ok = write_all(fd, op->content) == 0;
+    failed.sys = errno;
+    struct guest_commit request = {.token = opened->token, .keep = ok};
+    struct pending *commit = expect(box, PENDING_COMMIT);
+    commit->existed = opened->existed;
+    commit->op = ok ? op : NULL;
+    int rc = send_message(box,
+                          &(struct wire_out){.type = GUEST_COMMIT,
+                                             .id = commit->id,
+                                             .body = &request,
+                                             .body_bytes = sizeof request},
+                          &err);
+    if (!ok)
+        explain_file(&failed, op->path, &err);
+    done(box, p);
+    if (rc < 0)
+        done(box, commit);
+    if (rc < 0 || !ok)
+        finish_file(op, false, &err);
+}
+
+static void file_opened(struct box *box, struct pending *p, struct wire_message *m)
+{
+    struct guest_opened opened;
+    struct stat st;
+    struct file_op *op = p->op;
+    memcpy(&opened, m->body, sizeof opened);
+    if (fstat(m->fds[0], &st) < 0 || !S_ISREG(st.st_mode)) {
+        file_failed(box, p, &(struct guest_failed){.what = GUEST_WHAT_NOT_REGULAR});
+    } else if (p->kind == PENDING_WRITE) {
+        file_opened_for_writing(box, p, m->fds[0], &opened);
+    } else {
+        done(box, p);
+        op->open_fn(op->ctx, m->fds[0], (uint64_t)st.st_size, NULL);
+        file_op_free(op);
+    }
+}
+
+static void committed(struct box *box, struct pending *p)
+{
+    struct file_op *op = p->op;
+    bool existed = p->existed;
+    done(box, p);
+    if (op)
+        finish_file(op, existed, NULL);
+}
+
+/* --- answers -------------------------------------------------------------------------------- */
+
+static void failed_message(struct box *box, struct pending *p, const struct wire_message *m)
+{
+    struct guest_failed failed;
+    memcpy(&failed, m->body, sizeof failed);
+    if (p->kind == PENDING_EXEC)
+        exec_failed(box, p, &failed);
+    else if (p->op)
+        file_failed(box, p, &failed);
+    else
+        done(box, p);
+}
+
+void local_guest_message(struct box *box, struct wire_message *m)
+{
+    struct pending *p = find(box, m->id);
+    if (!p)
+        return; /* about something that has been given up */
+    if (m->type == GUEST_FAILED && m->body_bytes == sizeof(struct guest_failed)) {
+        failed_message(box, p, m);
+    } else if (m->type == GUEST_STARTED && p->kind == PENDING_EXEC) {
+        struct command *c = command_find(box->local->set, p->command);
+        if (c && !c->started)
+            command_started(c);
+    } else if (m->type == GUEST_EXITED && p->kind == PENDING_EXEC &&
+               m->body_bytes == sizeof(struct guest_exited)) {
+        struct guest_exited exited;
+        memcpy(&exited, m->body, sizeof exited);
+        exec_ended(box, p, &exited);
+    } else if (m->type == GUEST_OPENED && (p->kind == PENDING_OPEN || p->kind == PENDING_WRITE) &&
+               m->body_bytes == sizeof(struct guest_opened) && m->fd_count == 1) {
+        file_opened(box, p, m);
+    } else if (m->type == GUEST_DONE && p->kind == PENDING_COMMIT) {
+        committed(box, p);
+    } else if (m->type == GUEST_DONE && p->kind == PENDING_KILL) {
+        done(box, p);
+    }
+}

@@ -1,0 +1,382 @@
+/* Starting the zygote, asking it for sandboxes, and seeing all of it gone. */
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "sandbox/local.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { READY_LIMIT_MS = 10000, GONE_LIMIT_MS = 1500, ZYGOTE_SOCKET = 3 };
+
+static char room[GUEST_MESSAGE_MAX];
+
+/* --- the process ---------------------------------------------------------------------------- */
+
+/* After fork: only async-signal-safe calls. Nothing of ours goes along: no environment, no
+ * descriptor but the socket and the log. */
+_Noreturn static void become_zygote(const char *path, int sock, int null)
+{
+    static char *const argv[] = {(char *)(uintptr_t)"sandquay-guest", NULL};
+    static char *const envp[] = {NULL};
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    int high = fcntl(sock, F_DUPFD_CLOEXEC, 10);
+    if (dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(high, ZYGOTE_SOCKET) < 0)
+        _exit(126);
+    fd_cloexec_from(ZYGOTE_SOCKET + 1);
+    execve(path, argv, envp);
+    _exit(127);
+}
+
+static void on_zygote_message(void *ctx, unsigned events);
+
+static void on_zygote_end(void *ctx, unsigned events)
+{
+    struct local *l = ctx;
+    (void)events;
+    log_error("the sandbox helper has ended; sandboxes are gone");
+    loop_io_want(l->zygote_end, 0);
+    while (l->boxes) {
+        struct box *box = l->boxes;
+        struct sandbox *sb = box->sandbox;
+        if (sb && sb->state == SANDBOX_READY) {
+            sandbox_lost(sb, "the sandbox helper has ended");
+        } else if (sb) {
+            struct err err;
+            err_set(&err, ERR_UNAVAILABLE, "the sandbox helper could not work");
+            err_remedy(&err, "`sandquay doctor` says what this machine lacks");
+            sandbox_failed(sb, &err);
+        } else {
+            local_box_free(box);
+        }
+    }
+    local_zygote_stop(l);
+}
+
+int local_zygote_start(struct local *l, struct err *err)
+{
+    const char *path = l->set->config.guest_path;
+    int pair[2];
+    if (!path || access(path, X_OK) < 0) {
+        err_set(err, ERR_UNAVAILABLE, "the program sandquay-guest is missing (looked for %s)",
+                path ? path : "nothing");
+        return err_remedy(err, "keep it beside the executable sandquay");
+    }
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+        err_sys(err, errno, "starting the sandbox helper");
+        fd_close(&null);
+        return -1;
+    }
+    pid_t pid = vfork();
+    if (pid == 0)
+        become_zygote(path, pair[1], null);
+    int saved = errno;
+    fd_close(&null);
+    fd_close(&pair[1]);
+    if (pid < 0) {
+        fd_close(&pair[0]);
+        return err_sys(err, saved, "starting the sandbox helper");
+    }
+    l->zygote_pid = pid;
+    l->zygote_pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    l->zygote = loop_io_new(l->set->loop, pair[0], on_zygote_message, l);
+    loop_io_want(l->zygote, LOOP_READ);
+    l->zygote_end = loop_io_new(l->set->loop, fcntl(l->zygote_pidfd, F_DUPFD_CLOEXEC, 3),
+                                on_zygote_end, l);
+    loop_io_want(l->zygote_end, LOOP_READ);
+    struct zygote_hello hello = {.version = GUEST_PROTOCOL_VERSION,
+                                 .server_pid = (uint32_t)getpid()};
+    wire_send(pair[0], &(struct wire_out){.type = ZYGOTE_HELLO,
+                                          .id = ++l->last_id,
+                                          .body = &hello,
+                                          .body_bytes = sizeof hello});
+    return 0;
+}
+
+/* Its socket closes: it kills all guests, removes their cgroups and ends. The one place where
+ * we wait, for a few milliseconds; beyond the limit it is killed, and guests die with it. */
+void local_zygote_stop(struct local *l)
+{
+    if (l->zygote_pid < 0)
+        return;
+    while (l->boxes)
+        local_box_free(l->boxes);
+    if (l->zygote)
+        shutdown(loop_io_fd(l->zygote), SHUT_RDWR);
+    loop_io_free(l->zygote);
+    loop_io_free(l->zygote_end);
+    l->zygote = l->zygote_end = NULL;
+    struct pollfd p = {.fd = l->zygote_pidfd, .events = POLLIN};
+    if (poll(&p, 1, GONE_LIMIT_MS) == 0)
+        kill(l->zygote_pid, SIGKILL);
+    waitpid(l->zygote_pid, NULL, 0);
+    fd_close(&l->zygote_pidfd);
+    l->zygote_pid = -1;
+}
+
+/* --- a sandbox ------------------------------------------------------------------------------ */
+
+static void on_guest_message(void *ctx, unsigned events);
+
+static void give_up(struct box *box, const struct err *err)
+{
+    struct sandbox *sb = box->sandbox;
+    if (box->ready)
+        sandbox_lost(sb, err->msg);
+    else
+        sandbox_failed(sb, err);
+}
+
+static void on_impatience(void *ctx)
+{
+    struct box *box = ctx;
+    struct err err;
+    err_set(&err, ERR_TIMEOUT, "the sandbox did not become ready within %d s",
+            READY_LIMIT_MS / 1000);
+    give_up(box, &err);
+}
+
+static int ask_for_box(struct box *box, const struct local_place *place, struct err *err)
+{
+    const struct sandbox_config *config = &box->local->set->config;
+    const struct sandbox *sb = box->sandbox;
+    struct zygote_create request = {
+        .memory_bytes = config->limits.memory_bytes,
+        .disk_bytes = config->limits.disk_bytes,
+        .disk_inodes = config->limits.disk_inodes,
+        .cpu_millis = config->limits.cpu_millis,
+        .pids = config->limits.pids,
+        .workspace_readonly = config->workspace_readonly && sb->is_default && config->workspace,
+        .string_count = CREATE_STRINGS,
+        .relaxed = config->relaxed,
+    };
+    /* tmpfs pages count as memory: a full disk must not look like a memory bomb. */
+    if (request.disk_bytes > request.memory_bytes / 2)
+        request.disk_bytes = request.memory_bytes / 2;
+    struct buf tail;
+    buf_init(&tail, GUEST_MESSAGE_MAX / 2);
+    const char *strings[] = {sb->name[0] ? sb->name : "sandbox", place->workspace, place->home};
+    for (size_t i = 0; i < CREATE_STRINGS; i++)
+        buf_add(&tail, strings[i], strlen(strings[i]) + 1);
+    int rc = wire_send(loop_io_fd(box->local->zygote),
+                       &(struct wire_out){.type = ZYGOTE_CREATE,
+                                          .id = box->create_id,
+                                          .body = &request,
+                                          .body_bytes = sizeof request,
+                                          .tail = buf_str(&tail),
+                                          .fds = &box->guest_end,
+                                          .fd_count = 1});
+    buf_finish(&tail);
+    fd_close(&box->guest_end);
+    return rc < 0 ? err_sys(err, errno, "asking for a sandbox") : 0;
+}
+
+struct box *local_box_new(struct local *l, struct sandbox *sb, struct err *err)
+{
+    struct local_place place;
+    int pair[2];
+    if (local_place_find(sb, &place, err) < 0)
+        return NULL;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+        err_sys(err, errno, "socketpair");
+        fd_close(&place.lock_fd);
+        return NULL;
+    }
+    struct box *box = mem_new(struct box);
+    *box = (struct box){.local = l,
+                        .sandbox = sb,
+                        .next = l->boxes,
+                        .create_id = ++l->last_id,
+                        .guest_end = pair[1],
+                        .pidfd = -1,
+                        .lock_fd = place.lock_fd};
+    l->boxes = box;
+    sb->impl = box;
+    box->socket = loop_io_new(l->set->loop, pair[0], on_guest_message, box);
+    loop_io_want(box->socket, LOOP_READ);
+    box->patience = loop_timer_new(l->set->loop, on_impatience, box);
+    loop_timer_start(box->patience, READY_LIMIT_MS);
+    if (ask_for_box(box, &place, err) < 0) {
+        sb->impl = NULL;
+        local_box_free(box);
+        return NULL;
+    }
+    return box;
+}
+
+void local_box_free(struct box *box)
+{
+    struct local *l = box->local;
+    struct box **at = &l->boxes;
+    while (*at != box)
+        at = &(*at)->next;
+    *at = box->next;
+    local_guest_drop_pending(box);
+    if (box->pidfd >= 0)
+        syscall(SYS_pidfd_send_signal, box->pidfd, SIGKILL, NULL, 0);
+    struct zygote_destroy request = {.create_id = box->create_id};
+    if (l->zygote)
+        wire_send(loop_io_fd(l->zygote), &(struct wire_out){.type = ZYGOTE_DESTROY,
+                                                            .id = ++l->last_id,
+                                                            .body = &request,
+                                                            .body_bytes = sizeof request});
+    proxy_free(box->proxy);
+    loop_io_free(box->socket);
+    loop_timer_free(box->patience);
+    fd_close(&box->guest_end);
+    fd_close(&box->pidfd);
+    fd_close(&box->lock_fd);
+    mem_free(box);
+}
+
+/* --- becoming ready ------------------------------------------------------------------------- */
+
+static void on_refused(void *ctx, const char *what)
+{
+    struct box *box = ctx;
+    for (struct command *c = box->local->set->oldest; c; c = c->next)
+        if (c->sandbox == box->sandbox && c->status == COMMAND_RUNNING)
+            command_warn(c, "Network access to %.80s was refused: sandboxes of this version have "
+                            "no network.", what);
+}
+
+static void maybe_ready(struct box *box)
+{
+    const uint32_t limits = LAYER_CGROUP_MEMORY | LAYER_CGROUP_PIDS;
+    if (!box->created || !box->ready)
+        return;
+    int level = (box->layers & limits) == limits ? 1 : 2;
+    loop_timer_stop(box->patience);
+    sandbox_created(box->sandbox, level, box->layers,
+                    level == 1 ? "Local sandbox, isolation level 1 (full)."
+                               : "Local sandbox, isolation level 2: without cgroups memory is "
+                                 "bounded per process and watched in total; `sandquay doctor` "
+                                 "tells more.");
+}
+
+static void explain_failure(struct err *err, int sys, struct str step)
+{
+    err_set(err, ERR_UNAVAILABLE, "no sandbox can be made here: %.*s: %s", STR_FMT(step),
+            strerror(sys));
+    if (sys == ENOSPC)
+        err_remedy(err, "allow user namespaces: sysctl user.max_user_namespaces=10000");
+    else if (sys == EPERM || sys == EACCES)
+        err_remedy(err, "user namespaces are forbidden (a container's seccomp profile, "
+                        "kernel.unprivileged_userns_clone or AppArmor): `sandquay doctor`");
+    else
+        err_remedy(err, "`sandquay doctor` tries each part and says what to change");
+}
+
+static void failed_step(struct box *box, const struct wire_message *m)
+{
+    struct guest_failed failed = {0};
+    struct err err;
+    if (m->body_bytes == sizeof failed)
+        memcpy(&failed, m->body, sizeof failed);
+    struct str step = m->tail;
+    step.n = step.n > 100 ? 100 : step.n;
+    explain_failure(&err, failed.sys, step);
+    give_up(box, &err);
+}
+
+static struct box *box_of(struct local *l, uint32_t create_id)
+{
+    for (struct box *box = l->boxes; box; box = box->next)
+        if (box->create_id == create_id)
+            return box;
+    return NULL;
+}
+
+static void zygote_message(struct local *l, struct wire_message *m)
+{
+    struct box *box = box_of(l, m->id);
+    struct zygote_created created;
+    if (!box)
+        return;
+    if (m->type == ZYGOTE_CREATED && m->body_bytes == sizeof created && m->fd_count == 1) {
+        memcpy(&created, m->body, sizeof created);
+        box->layers |= created.layers;
+        box->pidfd = m->fds[0];
+        m->fds[0] = -1;
+        box->created = true;
+        maybe_ready(box);
+    } else if (m->type == GUEST_FAILED) {
+        failed_step(box, m);
+    } else if (m->type == ZYGOTE_DESTROYED) {
+        struct err err;
+        err_set(&err, ERR_UNAVAILABLE, "its first process ended");
+        give_up(box, &err);
+    }
+}
+
+static void on_zygote_message(void *ctx, unsigned events)
+{
+    struct local *l = ctx;
+    struct wire_message m;
+    (void)events;
+    int rc;
+    while (l->zygote && (rc = wire_recv(loop_io_fd(l->zygote), room, &m)) > 0) {
+        zygote_message(l, &m);
+        wire_close_fds(&m);
+    }
+    if (l->zygote && rc == 0)
+        loop_io_want(l->zygote, 0); /* its end is told by the pidfd */
+}
+
+static void guest_ready(struct box *box, struct wire_message *m)
+{
+    struct guest_ready ready;
+    struct stat st;
+    memcpy(&ready, m->body, sizeof ready);
+    if (fstat(m->fds[0], &st) == 0 && S_ISSOCK(st.st_mode)) {
+        box->proxy = proxy_new(box->local->set->loop, m->fds[0], on_refused, box);
+        m->fds[0] = -1;
+    }
+    box->layers |= ready.layers;
+    box->ready = true;
+    maybe_ready(box);
+}
+
+/* The box may be gone after each message. */
+static void on_guest_message(void *ctx, unsigned events)
+{
+    struct box *box = ctx;
+    struct local *l = box->local;
+    uint32_t id = box->create_id;
+    struct wire_message m;
+    struct err err;
+    (void)events;
+    for (;;) {
+        int rc = wire_recv(loop_io_fd(box->socket), room, &m);
+        if (rc < 0 && errno == EAGAIN)
+            return;
+        if (rc <= 0) {
+            err_set(&err, ERR_UNAVAILABLE, rc == 0 ? "its first process ended"
+                                                   : "its first process broke the protocol");
+            loop_io_want(box->socket, 0);
+            give_up(box, &err);
+            return;
+        }
+        if (box->ready)
+            local_guest_message(box, &m);
+        else if (m.type == GUEST_READY && m.body_bytes == sizeof(struct guest_ready) &&
+                 m.fd_count == 1)
+            guest_ready(box, &m);
+        else
+            failed_step(box, &m);
+        wire_close_fds(&m);
+        if (box_of(l, id) != box)
+            return;
+    }
+}

@@ -1,0 +1,199 @@
+// The hostile set: every row of ../hostile/table.json is tried in a sandbox, through the real way
+// (write_file brings the programs in, execute_command runs them), as root and as an ordinary user.
+//
+// A row: `run` (a command; hostile_* are ../hostile/*.c) or `tool` with `args`; `before` prepares;
+// `expect` is a pattern for what comes out, one for all levels or one a level: for a command its
+// stdout and stderr, then "[exit N]", "[timed out]", "[oom]"; for a tool its result as JSON.
+// `then`: what must be true of the marked processes afterwards. `bomb`: not for sanitizer builds.
+// {words} are filled in below. After each row the server answers a ping and runs a command, no host
+// file was changed, and no secret of the host was in the answer.
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { chmodSync, chownSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { marked, memoryKb } from './lib/processes.mjs';
+import { build, have, ordinaryUser, pause, repository, root, scratch, skipSanitized, until } from './lib/product.mjs';
+import { connect } from './lib/wire.mjs';
+import { judge, schemasMissing } from './lib/trace.mjs';
+
+const table = JSON.parse(readFileSync(path.join(repository, 'tests/hostile/table.json')));
+const programs = ['syscalls', 'pid1', 'network', 'abi', 'forks', 'memory', 'inodes', 'daemon'];
+const PREPARE = 'export PATH=/tmp/hostile:$PATH; ';
+const digest = (file) => createHash('sha256').update(readFileSync(file)).digest('hex');
+const address = Object.values(os.networkInterfaces()).flat().find((one) => one.family === 'IPv4' && !one.internal)?.address;
+
+/** What the host has and the sandbox must not: files, sockets, a variable. */
+async function bait(owner) {
+  const canary = `canary-${randomBytes(6).toString('hex')}`;
+  const secret = `secret-${randomBytes(9).toString('hex')}`;
+  const cwd = scratch('cwd');
+  chmodSync(cwd, 0o777);
+  const files = { tmp: `/tmp/${canary}`, cwd: path.join(cwd, canary), home: path.join(owner.env.HOME, canary) };
+  for (const file of Object.values(files)) {
+    writeFileSync(file, `${secret}\n`);
+    chmodSync(file, 0o666);
+    if (owner.uid !== undefined) chownSync(file, owner.uid, owner.uid);
+  }
+  const listen = (...where) => new Promise((resolve) => {
+    const server = net.createServer((socket) => socket.end(secret)).listen(...where, () => resolve(server));
+    server.unref();
+  });
+  const words = { ...files, canary, abstract: canary, socket: `/tmp/${canary}.sock`, address };
+  const servers = [await listen(0, '0.0.0.0'), await listen(words.socket)];
+  chmodSync(words.socket, 0o777);
+  words.tcp = String(servers[0].address().port);
+  try { // node 20 knows abstract sockets
+    servers.push(await listen(`\0${words.abstract}`));
+  } catch { /* the row then proves less */ }
+  const guarded = [...Object.values(files), '/etc/passwd', '/etc/hosts'].map((file) => [file, digest(file)]);
+  return {
+    words, cwd,
+    env: { SANDQUAY_CANARY: secret, AWS_SECRET_ACCESS_KEY: secret, SOME_TOKEN: secret },
+    secrets: [secret, ...(root ? [digest('/etc/shadow')] : [])],
+    unchanged() {
+      for (const [file, before] of guarded) assert.equal(digest(file), before, `${file} of the host was changed`);
+    },
+    clear() {
+      for (const server of servers) server.close();
+      for (const file of [...Object.values(files), words.socket]) rmSync(file, { force: true });
+    },
+  };
+}
+
+const owners = [];
+if (root) owners.push({ name: 'root', env: { HOME: os.homedir() }, open: (options) => connect(options) });
+const userSkip = root && !have('setpriv') && 'setpriv is not installed';
+if (root && !userSkip) {
+  const user = ordinaryUser();
+  owners.push({
+    name: 'an ordinary user', uid: user.uid, env: user.env,
+    open: ({ env, ...options }) => {
+      const [program, args] = user.command(user.sandquay, ['serve']);
+      return connect({ ...options, program, args, env: { ...env, ...user.env } });
+    },
+  });
+} else if (!root) {
+  owners.push({ name: 'this user', env: { HOME: os.homedir() }, open: (options) => connect(options) });
+}
+if (userSkip) test('as an ordinary user', { skip: userSkip }, () => {});
+
+for (const owner of owners) {
+  describe(`hostile programs, started by ${owner.name}`, () => {
+    const temp = scratch('tmp');
+    chmodSync(temp, 0o1777);
+    let lures, wire, level;
+    const records = [];
+
+    const serve = async () => {
+      if (wire) return;
+      wire = await owner.open({ cwd: lures.cwd, env: { ...process.env, TMPDIR: temp, ...lures.env } });
+      const outside = readlinkSync('/proc/self/ns/mnt');
+      const first = await wire.run('readlink /proc/self/ns/mnt; id -u');
+      // Before anything else: what follows is not for the host.
+      assert.notEqual(first.stdout.split('\n')[0], outside, 'the sandbox has a mount namespace of its own');
+      level ??= Number(/level (\d)/i.exec(`${first.notice} ${first.warning}`)[1]);
+      for (const name of programs) {
+        const bytes = readFileSync(path.join(build, 'tests', `hostile_${name}`));
+        const file = `/tmp/hostile/hostile_${name}`;
+        const written = await wire.tool('write_file', { path: file, content: bytes.toString('base64'), encoding: 'base64' });
+        assert.ok(!written.isError, written.content?.[0]?.text);
+        const { exitCode } = await wire.run(`chmod 755 ${file} && [ $(stat -c %s ${file}) = ${bytes.length} ]`);
+        assert.equal(exitCode, 0);
+      }
+      wire.records.length = 0; // the programs are long, and were judged no worse than the rest
+      await wire.initialize();
+    };
+    const ended = () => {
+      records.push(...wire.records);
+      wire = undefined;
+    };
+
+    before(async () => {
+      lures = await bait(owner);
+      await serve();
+    });
+
+    for (const row of table) {
+      const skip = (row.bomb && skipSanitized) || (row.needs === 'address' && !address && 'this machine has no address but 127.0.0.1');
+      test(`${row.group}: ${row.name}`, { skip }, async (context) => {
+        if (row.levels && !row.levels.includes(level)) return context.skip(`not promised at level ${level}`);
+        await serve();
+        const words = { ...lures.words, mark: `7${randomBytes(4).readUInt32BE()}.25` };
+        const fill = (text) => text.replace(/\{(\w+)\}/g, (all, word) => words[word] ?? all);
+        if (row.before) await wire.run(fill(row.before));
+
+        let outcome = '';
+        let most = 0;
+        for (let i = 0; i < (row.times ?? 1); i++) {
+          const attack = row.run ? runOutcome(fill(row.run), row.timeoutMs) : toolOutcome(row.tool, row.args, fill);
+          if (row.mostMemoryMB) most = await peak(attack);
+          outcome = await attack;
+          for (const secret of lures.secrets) assert.ok(!outcome.includes(secret), `a secret came out: ${outcome}`);
+        }
+        const pattern = typeof row.expect === 'string' ? row.expect : row.expect[level];
+        assert.match(outcome, new RegExp(pattern));
+        if (row.mostMemoryMB) assert.ok(most < row.mostMemoryMB, `the server used ${most} MB`);
+
+        if (row.then) await afterwards[row.then](words.mark);
+        if (row.after) await wire.run(row.after);
+        if (wire) {
+          await wire.ping();
+          assert.equal((await wire.run('echo alive')).stdout, 'alive\n');
+        }
+        lures.unchanged();
+      });
+    }
+
+    async function runOutcome(command, timeoutMs = 10000) {
+      const run = await wire.run(PREPARE + command, { timeoutMs });
+      const how = `[exit ${run.exitCode}]${run.timedOut ? '[timed out]' : ''}${run.oomKilled ? '[oom]' : ''}`;
+      return [`${run.stdout}${run.stderr}`.trim(), how].filter(Boolean).join(' ');
+    }
+    async function toolOutcome(tool, args, fill) {
+      const filled = Object.fromEntries(Object.entries(args).map(([key, value]) => [key, fill(value)]));
+      const result = await wire.tool(tool, filled);
+      const bytes = result.content?.map((block) => Buffer.from(block.resource?.blob ?? '', 'base64').toString('latin1')).join('');
+      return (result.isError ? 'isError ' : '') + JSON.stringify(result) + bytes;
+    }
+    async function peak(attack) {
+      let running = true;
+      let most = 0;
+      attack.finally(() => { running = false; }).catch(() => {});
+      while (running) {
+        most = Math.max(most, memoryKb(wire.pid) / 1024);
+        await pause(50);
+      }
+      return most;
+    }
+    const afterwards = {
+      gone: (mark) => until(() => marked(mark).length === 0, 'the marked processes are gone'),
+      there: (mark) => assert.notEqual(marked(mark).length, 0, 'a daemon goes on until its sandbox ends'),
+      end: async (mark) => {
+        assert.notEqual(marked(mark).length, 0);
+        const { code } = await wire.close();
+        assert.equal(code, 0);
+        ended();
+        await afterwards.gone(mark);
+      },
+      kill: async (mark) => {
+        assert.notEqual(marked(mark).length, 0);
+        wire.process.kill('SIGKILL');
+        await wire.exited;
+        ended();
+        await afterwards.gone(mark);
+      },
+    };
+
+    test('every message is valid', { skip: schemasMissing() }, () => {
+      assert.deepEqual(judge([...records, ...(wire?.records ?? [])]).problems, []);
+    });
+
+    after(async () => {
+      await wire?.close();
+      lures?.clear();
+    });
+  });
+}

@@ -1,0 +1,127 @@
+#include "tools/common.h"
+#include "tools/tools.h"
+#include <stdio.h>
+
+/* --- arguments
+ * --------------------------------------------------------------------------- */
+
+struct str tool_arg_str(struct call *call, struct str key)
+{
+    return json_str(json_get(call_args(call), key), call_arena(call));
+}
+
+int64_t tool_arg_i64(struct call *call, struct str key, int64_t absent)
+{
+    int64_t value = absent;
+    json_i64(json_get(call_args(call), key), &value);
+    return value;
+}
+
+bool tool_arg_bool(struct call *call, struct str key)
+{
+    return json_is_true(json_get(call_args(call), key));
+}
+
+bool tool_arg_given(struct call *call, struct str key)
+{
+    return json_present(json_get(call_args(call), key));
+}
+
+int tool_check_nul(const char *what, struct str s, struct err *err)
+{
+    if (str_find(s, '\0') < 0)
+        return 0;
+    err_set(err, ERR_INVALID, "%s holds a NUL character", what);
+    return err_remedy(err, "send the %s without \\u0000", what);
+}
+
+/* --- refusing
+ * ---------------------------------------------------------------------------- */
+
+static const char *usual_remedy(enum err_kind kind)
+{
+    switch (kind) {
+    case ERR_NOT_FOUND:
+        return "check the name, e.g. with execute_command: ls -la";
+    case ERR_CONFLICT:
+        return "use another name, or wait until it is free";
+    case ERR_DENIED:
+        return "use a place that may be written, e.g. below /workspace";
+    case ERR_LIMIT:
+        return "ask for less, or wait until something has finished";
+    case ERR_TIMEOUT:
+        return "try again, with more time";
+    case ERR_UNAVAILABLE:
+        return "run `sandquay doctor` on the machine of the server";
+    case ERR_IO:
+        return "look at the place with execute_command (ls -la, df -h) and try again";
+    case ERR_INVALID:
+        return "correct the arguments and call again";
+    default:
+        return "try again; if it stays, report it as a bug of sandquay";
+    }
+}
+
+void tool_fail(struct call *call, struct err *err)
+{
+    if (!err->remedy[0])
+        err_remedy(err, "%s", usual_remedy(err->kind));
+    call_fail(call, err);
+}
+
+/* --- commands
+ * ---------------------------------------------------------------------------- */
+
+struct tool_id tool_command_id(uint64_t command)
+{
+    struct tool_id id;
+    snprintf(id.text, sizeof id.text, "c%llu", (unsigned long long)command);
+    return id;
+}
+
+/* "c" and digits as tool_command_id() writes them; 0: something else. */
+static uint64_t parse_id(struct str s)
+{
+    if (s.n < 2 || s.p[0] != 'c' || s.p[1] == '0')
+        return 0;
+    uint64_t value = 0;
+    for (size_t i = 1; i < s.n; i++) {
+        if (s.p[i] < '0' || s.p[i] > '9')
+            return 0;
+        if (__builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(s.p[i] - '0'), &value))
+            return 0;
+    }
+    return value;
+}
+
+int tool_find_command(struct call *call, struct command_info *ret_info, struct err *err)
+{
+    struct tools_ctx *tools = call_ctx(call);
+    struct str id = tool_arg_str(call, STR("commandId"));
+    struct str sandbox = tool_arg_str(call, STR("sandbox"));
+    uint64_t command = parse_id(id);
+    struct command_info info;
+    if (command &&
+        command_get(tools->sandboxes, call_owner(call), command, &info, err) == 0 &&
+        (sandbox.n == 0 || str_eq(sandbox, info.sandbox_name))) {
+        *ret_info = info;
+        return 0;
+    }
+    int shown = id.n < 40 ? (int)id.n : 40;
+    err_set(err, ERR_NOT_FOUND, "there is no command \"%.*s\"", shown, id.p);
+    return err_remedy(err, "call command_output without commandId for the list");
+}
+
+struct str tool_absolute(struct call *call, struct str path)
+{
+    if (path.n && path.p[0] == '/')
+        return path;
+    while (str_starts(path, STR("./")))
+        path = str_from(path, 2);
+    struct str base = STR("/workspace/");
+    char *to = arena_alloc(call_arena(call), base.n + path.n);
+    memcpy(to, base.p, base.n);
+    memcpy(to + base.n, path.p, path.n);
+    return (struct str){to, base.n + path.n};
+}

@@ -1,0 +1,32 @@
+/* What the tools share: reading arguments, refusing, command numbers. */
+#pragma once
+#include "mcp/call.h"
+#include "sandbox/sandbox.h"
+
+/* Arguments by name. Strings are unescaped and live as long as the call; absent ones
+ * are empty, or the default that is given. */
+struct str tool_arg_str(struct call *call, struct str key);
+int64_t tool_arg_i64(struct call *call, struct str key, int64_t absent);
+bool tool_arg_bool(struct call *call, struct str key);
+bool tool_arg_given(struct call *call, struct str key);
+
+/* INVALID when the string holds a NUL, which neither paths nor commands can. */
+int tool_check_nul(const char *what, struct str s, struct err *err);
+
+/* Ends the call with the error; every refusal has a remedy: one by its kind if the
+ * error brings none. */
+void tool_fail(struct call *call, struct err *err);
+
+/* "c12": the commandId of a command. */
+struct tool_id {
+    char text[24];
+};
+struct tool_id tool_command_id(uint64_t command);
+/* The command that the argument commandId (and sandbox, if given) means. NOT_FOUND with
+ * the remedy when there is none that this caller may see. */
+int tool_find_command(struct call *call, struct command_info *ret_info,
+                      struct err *err);
+
+/* An absolute path inside the sandbox, as told to the model: relative ones start at
+ * /workspace. */
+struct str tool_absolute(struct call *call, struct str path);

@@ -1,0 +1,85 @@
+#include "tools/job.h"
+#include "base/mem.h"
+#include "tools/common.h"
+
+static void on_cancel(struct call *call)
+{
+    struct tool_job *job = call_state(call);
+    if (job->cancelled)
+        job->cancelled(job);
+    if (!job->awaits)
+        job_free(job);
+}
+
+void *job_new(struct call *call, size_t size_bytes)
+{
+    struct tool_job *job = mem_zalloc(size_bytes);
+    job->tools = call_ctx(call);
+    job->server = call_server(call);
+    job->call = call_ref(call);
+    job->owner = call_owner(call);
+    job->next = job->tools->jobs;
+    job->at = &job->tools->jobs;
+    if (job->next)
+        job->next->at = &job->next;
+    job->tools->jobs = job;
+    call_set_state(call, job);
+    call_on_cancel(call, on_cancel);
+    return job;
+}
+
+void job_free(struct tool_job *job)
+{
+    if (job->release)
+        job->release(job);
+    *job->at = job->next;
+    if (job->next)
+        job->next->at = job->at;
+    mem_free(job);
+}
+
+struct call *job_resume(struct tool_job *job)
+{
+    job->awaits = false;
+    return call_find(job->server, job->call);
+}
+
+void job_fail(struct tool_job *job, struct call *call, struct err *err)
+{
+    job_free(job);
+    tool_fail(call, err);
+}
+
+static void on_open(void *ctx, const struct sandbox_info *info, const struct err *err)
+{
+    struct tool_job *job = ctx;
+    struct call *call = job_resume(job);
+    if (!call) {
+        job_free(job);
+        return;
+    }
+    if (err) {
+        struct err copy = *err;
+        job_fail(job, call, &copy);
+        return;
+    }
+    job->sandbox = info->id;
+    job->sandbox_name = arena_dup(call_arena(call), info->name);
+    job->notice = arena_dup(call_arena(call), info->first_notice);
+    job->opened(job, call);
+}
+
+void job_open(struct tool_job *job, struct call *call,
+              void (*opened)(struct tool_job *job, struct call *call))
+{
+    struct str name = tool_arg_str(call, STR("sandbox"));
+    job->opened = opened;
+    job->awaits = true;
+    sandbox_open(job->tools->sandboxes, job->owner, name, on_open, job);
+}
+
+void tools_finish(struct tools_ctx *ctx)
+{
+    while (ctx->jobs)
+        job_free(ctx->jobs);
+}

@@ -1,0 +1,39 @@
+/* A job: what a tool's call keeps while it waits for a sandbox.
+ *
+ * A sandbox function calls back once, maybe after the call is gone (cancelled, its
+ * connection closed). So the job, not the call, is the callback's context: it knows its
+ * call by number, and lives until the callback that it waits for has come. A tool's own
+ * struct starts with a struct tool_job. */
+#pragma once
+#include "mcp/call.h"
+#include "tools/tools.h"
+
+struct tool_job {
+    struct tool_job *next, **at; /* in tools_ctx.jobs */
+    struct tools_ctx *tools;
+    struct mcp_server *server;
+    uint64_t call, owner, sandbox;
+    bool awaits; /* a callback with this job is still to come */
+    /* The call went away: stop the work. May be NULL. */
+    void (*cancelled)(struct tool_job *job);
+    /* Gives back what the tool's struct holds. May be NULL. */
+    void (*release)(struct tool_job *job);
+    void (*opened)(struct tool_job *job, struct call *call);
+    struct str sandbox_name, notice; /* in the call's arena, from job_open() on */
+};
+
+/* A zeroed job of size_bytes, tied to the call (its state and on_cancel are used). */
+void *job_new(struct call *call, size_t size_bytes);
+void job_free(struct tool_job *job);
+
+/* First line of every callback: the call that waits, or NULL when it is gone (then the
+ * job is still there, for the caller to free). */
+struct call *job_resume(struct tool_job *job);
+
+/* Opens the sandbox that the arguments name and goes on with opened(), or fails the
+ * call. Neither the job nor the call may be touched after this. */
+void job_open(struct tool_job *job, struct call *call,
+              void (*opened)(struct tool_job *job, struct call *call));
+
+/* Ends the call with the error, and the job. */
+void job_fail(struct tool_job *job, struct call *call, struct err *err);
