@@ -60,7 +60,7 @@ static int make_parents(const char *dir, struct err *err)
 static int take_lock(const char *dir, const char *name, int *ret_fd, struct err *err)
 {
     char path[4096], pid[32] = "";
-    snprintf(path, sizeof path, "%s/lock", dir);
+    snprintf(path, sizeof path, "%.4000s/lock", dir);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return err_sys(err, errno, "opening %s", path);

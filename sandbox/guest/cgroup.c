@@ -253,12 +253,20 @@ void cgroup_make(struct cgroup_set *set, unsigned number, const struct zygote_cr
         set->v2_dir = open(set->path[CGROUP_V2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
+static void fchown_back(int dir)
+{
+    int ignored = fchown(dir, 0, (gid_t)-1);
+    (void)ignored;
+}
+
 void cgroup_delegate(const struct cgroup_set *set, uid_t uid)
 {
     if (set->v2_dir < 0)
         return;
-    fchown(set->v2_dir, uid, (gid_t)-1);
-    fchownat(set->v2_dir, "cgroup.procs", uid, (gid_t)-1, 0);
+    /* Where it fails, the guest cannot make groups and says so by a missing layer. */
+    if (fchown(set->v2_dir, uid, (gid_t)-1) == 0 &&
+        fchownat(set->v2_dir, "cgroup.procs", uid, (gid_t)-1, 0) < 0)
+        fchown_back(set->v2_dir);
 }
 
 int cgroup_enter(const struct cgroup_set *set, pid_t pid)

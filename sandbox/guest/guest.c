@@ -101,8 +101,8 @@ static void lock_down(struct guest *g, bool id_range)
         give_up(g, "no_new_privs");
     if (lockdown_limits() < 0)
         give_up(g, "resource limits");
-    struct sock_fprog filter = lockdown_filter();
-    if (lockdown_load(&filter) < 0)
+    struct err err;
+    if (seccomp_load(&g->wishes, &err) < 0)
         give_up(g, "system call filter");
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         give_up(g, "making pid 1 unreadable");
@@ -122,8 +122,13 @@ static void set_up(struct guest *g, struct guest_setup *setup)
         give_up(g, "proxy listener");
     if (mounts_execute(&setup->plan, &g->layers, &step) < 0)
         give_up(g, step);
-    lock_down(g, setup->plan.id_range);
     run_init(g);
+    g->wishes = (struct seccomp_wishes){
+        .clone3_later = true,
+        .no_set_id_bits = setup->plan.workspace[0] || setup->plan.home[0],
+        .no_memfd = !(g->layers & LAYER_CGROUP_MEMORY),
+    };
+    lock_down(g, setup->plan.id_range);
     struct guest_ready ready = {.version = GUEST_PROTOCOL_VERSION, .layers = g->layers};
     guest_answer_fd(g, &(struct wire_out){.type = GUEST_READY,
                                           .body = &ready,

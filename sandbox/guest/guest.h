@@ -4,6 +4,7 @@
 #pragma once
 #include "sandbox/guest/cgroup.h"
 #include "sandbox/guest/mounts.h"
+#include "sandbox/guest/seccomp.h"
 #include "sandbox/guest/wire.h"
 
 struct guest_setup {
@@ -23,6 +24,7 @@ _Noreturn void guest_main(struct guest_setup *setup);
 
 struct guest {
     int server;
+    struct seccomp_wishes wishes;
     uint32_t layers;
     struct cgroup_set groups;
     uint64_t memory_bytes;

@@ -1,7 +1,6 @@
 #include "sandbox/guest/lockdown.h"
 #include <errno.h>
 #include <linux/capability.h>
-#include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -49,9 +48,4 @@ int lockdown_limits(void)
     if (lock.rlim_max > 64u << 20)
         lock.rlim_cur = lock.rlim_max = 64u << 20;
     return setrlimit(RLIMIT_MEMLOCK, &lock);
-}
-
-int lockdown_load(const struct sock_fprog *filter)
-{
-    return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, filter);
 }

@@ -108,7 +108,7 @@ static pid_t clone_guest(const struct cgroup_set *groups, int *ret_pidfd)
     };
     if (groups->v2_dir >= 0) {
         args.flags |= CLONE_INTO_CGROUP;
-        args.cgroup = (uint64_t)groups->v2_dir;
+        args.cgroup = (unsigned)groups->v2_dir;
     }
     /* Dumpable for the moment: the maps of an ordinary user's child are ours to write then. */
     prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
