@@ -29,6 +29,7 @@ struct pending {
     uint32_t id;
     enum pending_kind kind;
     uint64_t command; /* EXEC, KILL */
+    char cwd[104];    /* EXEC: for its error */
     struct file_op *op;
     bool existed;
 };

@@ -161,6 +161,8 @@ void local_guest_run(struct box *box, struct command *c, const struct command_sp
     write_exec(&tail, spec, &request);
     struct pending *p = expect(box, PENDING_EXEC);
     p->command = c->id;
+    snprintf(p->cwd, sizeof p->cwd, "%.*s", (int)(spec->cwd.n > 100 ? 100 : spec->cwd.n),
+             spec->cwd.n ? spec->cwd.p : "");
     int rc = tail.overflow ? err_set(&err, ERR_LIMIT, "command and environment are too long")
                            : send_message(box,
                                           &(struct wire_out){.type = GUEST_EXEC,
@@ -203,11 +205,12 @@ static void exec_failed(struct box *box, struct pending *p, const struct guest_f
 {
     struct command *c = command_find(box->local->set, p->command);
     struct err err;
-    done(box, p);
-    if (!c)
+    if (!c) {
+        done(box, p);
         return;
+    }
     if (failed->what == GUEST_WHAT_BAD_CWD) {
-        err_set(&err, ERR_INVALID, "the working directory: %s", strerror(failed->sys));
+        err_set(&err, ERR_INVALID, "the working directory %.100s: %s", p->cwd, strerror(failed->sys));
         err_remedy(&err, "give a directory that exists in the sandbox as cwd");
     } else if (failed->sys == EAGAIN) {
         err_set(&err, ERR_LIMIT, "the sandbox's process limit is reached");
@@ -215,6 +218,7 @@ static void exec_failed(struct box *box, struct pending *p, const struct guest_f
     } else {
         err_sys(&err, failed->sys, "starting bash in the sandbox");
     }
+    done(box, p);
     command_failed(c, &err);
 }
 

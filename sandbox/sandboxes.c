@@ -19,10 +19,27 @@ void sandbox_limits_default(struct sandbox_limits *limits)
     };
 }
 
+static int check_name(struct str name, struct err *err)
+{
+    bool ok = name.n > 0 && name.n <= SANDBOX_NAME_MAX;
+    for (size_t i = 0; i < name.n && ok; i++) {
+        char c = name.p[i];
+        ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+             c == '-' || c == '_';
+    }
+    if (ok)
+        return 0;
+    err_set(err, ERR_INVALID, "\"%.*s\" is not a sandbox name",
+            (int)(name.n > 60 ? 60 : name.n), name.p);
+    return err_remedy(err, "use 1 to %d letters, digits, _ or -", SANDBOX_NAME_MAX);
+}
+
 int sandboxes_new(struct sandboxes **ret_set, struct loop *loop,
                   const struct sandbox_backend *backend, const struct sandbox_config *config,
                   struct err *err)
 {
+    if (config->default_name && check_name(str_of(config->default_name), err) < 0)
+        return -1;
     struct sandboxes *set = mem_new(struct sandboxes);
     set->loop = loop;
     set->backend = backend;
@@ -131,21 +148,6 @@ void sandbox_lost(struct sandbox *sb, const char *why)
 
 /* --- opening ------------------------------------------------------------------------------- */
 
-static int check_name(struct str name, struct err *err)
-{
-    bool ok = name.n <= SANDBOX_NAME_MAX;
-    for (size_t i = 0; i < name.n && ok; i++) {
-        char c = name.p[i];
-        ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-             c == '-' || c == '_';
-    }
-    if (ok)
-        return 0;
-    err_set(err, ERR_INVALID, "\"%.*s\" is not a sandbox name",
-            (int)(name.n > 60 ? 60 : name.n), name.p);
-    return err_remedy(err, "use 1 to %d letters, digits, _ or -", SANDBOX_NAME_MAX);
-}
-
 static struct sandbox *find_named(struct sandboxes *set, uint64_t owner, struct str name)
 {
     for (uint32_t i = 0; i < set->sandbox_slot_count; i++) {
@@ -183,7 +185,7 @@ void sandbox_open(struct sandboxes *set, uint64_t owner, struct str name, sandbo
 {
     struct err err;
     struct sandbox *sb = find_named(set, owner, name);
-    if (!sb && (check_name(name, &err) < 0 || check_limit(set, owner, &err) < 0)) {
+    if (!sb && ((name.n && check_name(name, &err) < 0) || check_limit(set, owner, &err) < 0)) {
         fn(ctx, NULL, &err);
         return;
     }

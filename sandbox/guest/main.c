@@ -139,7 +139,9 @@ static void start(struct child *c, struct guest_setup *setup, const struct wire_
     setup->zygote = pair[1];
     pid_t pid = clone_guest(&setup->groups, &pidfd);
     if (pid == 0) {
-        dup2(setup->server, SERVER); /* the server's socket is not the guest's */
+        /* In the place of the zygote's socket, which is not the guest's. */
+        if (dup3(setup->server, SERVER, O_CLOEXEC) < 0)
+            _exit(1);
         setup->server = SERVER;
         close(pair[0]);
         for (int i = 0; i < GUESTS_MAX; i++)
@@ -293,6 +295,7 @@ int main(void)
         fprintf(stderr, "sandquay-guest: a part of sandquay, not to be started by hand\n");
         return 2;
     }
+    fcntl(SERVER, F_SETFD, FD_CLOEXEC);
     /* The terminal's Ctrl-C is the server's business. */
     setsid();
     sigfillset(&set);

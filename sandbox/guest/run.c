@@ -20,9 +20,12 @@
 
 enum { COMMANDS_MAX = 1024, STRINGS_MAX = 4096, KILL_LIMIT_MS = 2000, WATCH_MS = 100 };
 
+/* A cgroup for one command after the other. One that was killed takes no new process: the
+ * kernel compares its kill count with that of the cgroup that the process was cloned from. */
 struct group {
-    int dir, events, kill; /* of a per-command cgroup; -1 */
-    bool busy;
+    int dir, events, kill; /* descriptors */
+    uint32_t number;       /* of its name; 0: a free slot */
+    bool busy, killed;
 };
 
 struct command {
@@ -74,25 +77,59 @@ static bool populated(const struct group *group)
     return cgroup_count(group->events, "populated") != 0;
 }
 
-static int take_group(struct guest *g)
+static void group_name(char *to, size_t n, uint32_t number)
 {
-    for (int i = 0; i < group_count; i++)
-        if (!groups[i].busy && !populated(&groups[i])) {
-            groups[i].busy = true;
-            return i;
-        }
+    snprintf(to, n, "c%u", number);
+}
+
+static bool make_group(struct guest *g, struct group *group)
+{
+    static uint32_t last_number;
     char name[16];
-    if (group_count == COMMANDS_MAX)
-        return -1;
-    snprintf(name, sizeof name, "c%d", group_count + 1);
+    group_name(name, sizeof name, ++last_number);
     if (mkdirat(g->groups.v2_dir, name, 0755) < 0)
-        return -1;
-    struct group *group = &groups[group_count];
+        return false;
     group->dir = openat(g->groups.v2_dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     group->events = openat(group->dir, "cgroup.events", O_RDONLY | O_CLOEXEC);
     group->kill = openat(group->dir, "cgroup.kill", O_WRONLY | O_CLOEXEC);
-    group->busy = true;
-    return group_count++;
+    group->number = last_number;
+    group->killed = false;
+    return true;
+}
+
+static void remove_group(struct guest *g, struct group *group)
+{
+    char name[16];
+    group_name(name, sizeof name, group->number);
+    fd_close(&group->dir);
+    fd_close(&group->events);
+    fd_close(&group->kill);
+    unlinkat(g->groups.v2_dir, name, AT_REMOVEDIR);
+    group->number = 0;
+}
+
+/* An empty group that there is, or a new one; -1 if none can be had. */
+static int take_group(struct guest *g)
+{
+    int free_slot = -1;
+    for (int i = 0; i < group_count; i++) {
+        struct group *group = &groups[i];
+        if (group->number && !group->busy && !populated(group)) {
+            if (!group->killed) {
+                group->busy = true;
+                return i;
+            }
+            remove_group(g, group);
+        }
+        if (!group->number)
+            free_slot = i;
+    }
+    if (free_slot < 0 && group_count < COMMANDS_MAX)
+        free_slot = group_count++;
+    if (free_slot < 0 || !make_group(g, &groups[free_slot]))
+        return -1;
+    groups[free_slot].busy = true;
+    return free_slot;
 }
 
 /* --- the child ----------------------------------------------------------------------------- */
@@ -424,6 +461,7 @@ static int kill_descendants(pid_t root, int signal)
 static void kill_tree(struct command *c)
 {
     if (c->group >= 0) {
+        groups[c->group].killed = true;
         if (write(groups[c->group].kill, "1", 1) < 0)
             kill(-c->leader, SIGKILL);
         return;

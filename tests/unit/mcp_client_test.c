@@ -329,6 +329,10 @@ static void requests_of_the_server(void **state)
     assert_int_equal(p->wakes, 0);
 }
 
+#define NOTE_PROGRESS                                                                  \
+    "{'jsonrpc':'2.0','method':'notifications/progress',"                              \
+    "'params':{'progressToken':9,'progress':1}}"
+
 static void nonsense_from_the_server(void **state)
 {
     struct pair *p = *state;
@@ -345,8 +349,7 @@ static void nonsense_from_the_server(void **state)
         "{'jsonrpc':'2.0','id':'1','result':{}}",
         "{'jsonrpc':'2.0','id':null,'error':{'code':1,'message':'x'}}",
         "{'jsonrpc':'2.0','error':{'code':1,'message':'x'}}",
-        "{'jsonrpc':'2.0','method':'notifications/progress','params':{'progressToken':"
-        "9,'progress':1}}",
+        NOTE_PROGRESS,
     };
     client_call_tool(p->client, "t", (struct str){0}, on_result, &p->told);
     client_sent(p->client);

@@ -3,7 +3,6 @@ import { execFileSync } from 'node:child_process';
 import { cpSync, chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { after } from 'node:test';
 
 export const clients = path.resolve(import.meta.dirname, '..');
 export const repository = path.resolve(clients, '../..');
@@ -26,10 +25,13 @@ export function have(program) {
   }
 }
 
-/** A private directory that goes away with the test file. */
+process.setMaxListeners(0);
+
+/** A private directory that goes away with the test file. (Not by after(): called in a hook, that
+ * would belong to the hook.) */
 export function scratch(name = 'test') {
   const directory = mkdtempSync(path.join(tmpdir(), `sq-${name}-`));
-  after(() => rmSync(directory, { recursive: true, force: true }));
+  process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
   return directory;
 }
 

@@ -121,6 +121,7 @@ export function judge(records) {
       if (message?.id !== undefined && message.method) {
         const modern = message.params?._meta?.[VERSION_KEY];
         requests.set(JSON.stringify(message.id), { ...message, revision: modern ? MODERN : undefined });
+        answered.delete(JSON.stringify(message.id));
       }
       continue;
     }
