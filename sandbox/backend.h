@@ -1,8 +1,9 @@
-/* Private to sandbox/: what a backend is, and what the common part and the backends share.
+/* Private to sandbox/: what a backend is, and what the common part and the backends
+ * share.
  *
- * The common part (sandboxes.c, command.c) has names, owners, limits, timeouts, kept output and
- * watchers; a backend starts, feeds and ends. A backend answers each request exactly once
- * through the functions at the end, now or later. */
+ * The common part (sandboxes.c, command.c) has names, owners, limits, timeouts, kept
+ * output and watchers; a backend starts, feeds and ends. A backend answers each request
+ * exactly once through the functions at the end, now or later. */
 #pragma once
 #include "base/arena.h"
 #include "sandbox/output.h"
@@ -24,11 +25,14 @@ struct sandbox_backend {
     void (*run)(void *self, struct command *c, const struct command_spec *spec);
     void (*kill)(void *self, struct command *c); /* with all descendants */
     int (*signal)(void *self, struct command *c, int signum, struct err *err);
-    void (*input)(void *self, struct command *c); /* its queue or input_closing changed */
-    void (*flow)(void *self, struct command *c);  /* `paused` changed */
+    void (*input)(void *self,
+                  struct command *c); /* its queue or input_closing changed */
+    void (*flow)(void *self, struct command *c);   /* `paused` changed */
     void (*forget)(void *self, struct command *c); /* the command goes away */
-    void (*open_file)(void *self, struct file_op *op);  /* -> op->open_fn, file_op_free */
-    void (*write_file)(void *self, struct file_op *op); /* -> op->write_fn, file_op_free */
+    void (*open_file)(void *self,
+                      struct file_op *op); /* -> op->open_fn, file_op_free */
+    void (*write_file)(void *self,
+                       struct file_op *op); /* -> op->write_fn, file_op_free */
 };
 
 enum sandbox_state { SANDBOX_CREATING, SANDBOX_READY, SANDBOX_LOST };
@@ -111,9 +115,11 @@ struct sandboxes {
     bool finishing;
 };
 
-/* --- backend -> common part ----------------------------------------------------------------- */
+/* --- backend -> common part
+ * ----------------------------------------------------------------- */
 
-void sandbox_created(struct sandbox *sb, int level, uint32_t layers, const char *notice);
+void sandbox_created(struct sandbox *sb, int level, uint32_t layers,
+                     const char *notice);
 /* Creation failed: the sandbox goes away. */
 void sandbox_failed(struct sandbox *sb, const struct err *err);
 /* It was ready and has died: its commands end (status `killed`), it goes away. */
@@ -129,7 +135,8 @@ struct command_end {
 };
 void command_ended(struct command *c, const struct command_end *end);
 /* Adds a sentence to its warning, once. */
-void command_warn(struct command *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void command_warn(struct command *c, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 /* The first n bytes of its input queue were taken. */
 void command_input_taken(struct command *c, size_t n);
 /* Its stdin is closed: nobody reads it. */
@@ -139,7 +146,8 @@ struct sandbox *sandbox_find(struct sandboxes *set, uint64_t id);
 struct command *command_find(struct sandboxes *set, uint64_t id);
 void file_op_free(struct file_op *op);
 
-/* --- command.c for sandboxes.c --------------------------------------------------------------- */
+/* --- command.c for sandboxes.c
+ * --------------------------------------------------------------- */
 void command_orphan_all(struct sandbox *sb, const char *why);
 void command_forget_owner(struct sandboxes *set, uint64_t owner);
 void command_forget_all(struct sandboxes *set);

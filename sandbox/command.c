@@ -11,7 +11,8 @@ enum { KILL_LIMIT_MS = 2500, FINISHED_MAX = 256 };
 struct command *command_find(struct sandboxes *set, uint64_t id)
 {
     uint32_t slot = (uint32_t)id;
-    struct command *c = slot < set->command_slot_count ? set->command_slots[slot] : NULL;
+    struct command *c =
+        slot < set->command_slot_count ? set->command_slots[slot] : NULL;
     return c && c->id == id ? c : NULL;
 }
 
@@ -20,7 +21,8 @@ static uint64_t kept(const struct command *c)
     return output_kept(&c->out[0]) + output_kept(&c->out[1]);
 }
 
-/* --- life ---------------------------------------------------------------------------------- */
+/* --- life
+ * ---------------------------------------------------------------------------------- */
 
 static void command_free(struct command *c)
 {
@@ -44,8 +46,8 @@ static void give_slot(struct sandboxes *set, struct command *c)
         slot++;
     if (slot == set->command_slot_count) {
         set->command_slot_count = slot ? 2 * slot : 32;
-        set->command_slots = mem_realloc(set->command_slots,
-                                         set->command_slot_count * sizeof *set->command_slots);
+        set->command_slots = mem_realloc(
+            set->command_slots, set->command_slot_count * sizeof *set->command_slots);
         for (uint32_t i = slot; i < set->command_slot_count; i++)
             set->command_slots[i] = NULL;
     }
@@ -64,7 +66,8 @@ static void on_timer(void *ctx)
         return;
     }
     if (c->sandbox) {
-        command_warn(c, "The command could not be killed alone; its sandbox was ended.");
+        command_warn(c,
+                     "The command could not be killed alone; its sandbox was ended.");
         sandbox_lost(c->sandbox, "a command could not be killed");
     }
 }
@@ -77,7 +80,8 @@ static struct command *command_new(struct sandbox *sb, const struct command_spec
     c->sandbox = sb;
     c->sandbox_id = sb->id;
     c->owner = sb->owner;
-    snprintf(c->sandbox_name, sizeof c->sandbox_name, "%s", sb->name[0] ? sb->name : "default");
+    snprintf(c->sandbox_name, sizeof c->sandbox_name, "%s",
+             sb->name[0] ? sb->name : "default");
     c->text = mem_strndup(spec->command.p, spec->command.n);
     c->timeout_ms = spec->timeout_ms;
     c->input_open = spec->keep_stdin;
@@ -101,7 +105,8 @@ static void forget_old(struct sandboxes *set)
     }
 }
 
-static int check_spec(struct sandbox *sb, const struct command_spec *spec, struct err *err)
+static int check_spec(struct sandbox *sb, const struct command_spec *spec,
+                      struct err *err)
 {
     size_t env = 0;
     for (size_t i = 0; i < spec->env_count; i++)
@@ -113,22 +118,24 @@ static int check_spec(struct sandbox *sb, const struct command_spec *spec, struc
     }
     if (memchr(spec->command.p, '\0', spec->command.n)) {
         err_set(err, ERR_INVALID, "the command holds a NUL character");
-        return err_remedy(err, "use \\0 escapes of the program that needs it, or a file");
+        return err_remedy(err,
+                          "use \\0 escapes of the program that needs it, or a file");
     }
     if (env > SANDBOX_ENV_MAX || spec->cwd.n > SANDBOX_PATH_MAX) {
         err_set(err, ERR_LIMIT, "the environment is over %d bytes", SANDBOX_ENV_MAX);
         return err_remedy(err, "put large values into a file");
     }
     if (sb->running >= sb->set->config.limits.commands) {
-        err_set(err, ERR_LIMIT, "%u commands are running in this sandbox, which is the limit",
+        err_set(err, ERR_LIMIT,
+                "%u commands are running in this sandbox, which is the limit",
                 sb->running);
         return err_remedy(err, "end one (command_input with a signal) or wait for one");
     }
     return 0;
 }
 
-void command_start(struct sandboxes *set, uint64_t sandbox, const struct command_spec *spec,
-                   command_start_fn *fn, void *ctx)
+void command_start(struct sandboxes *set, uint64_t sandbox,
+                   const struct command_spec *spec, command_start_fn *fn, void *ctx)
 {
     struct err err;
     struct sandbox *sb = sandbox_find(set, sandbox);
@@ -149,7 +156,8 @@ void command_start(struct sandboxes *set, uint64_t sandbox, const struct command
     set->backend->run(set->impl, c, spec);
 }
 
-/* --- what backends report ------------------------------------------------------------------- */
+/* --- what backends report
+ * ------------------------------------------------------------------- */
 
 void command_started(struct command *c)
 {
@@ -191,9 +199,10 @@ static void make_room(struct command *newest)
     for (struct command *c = set->oldest; c; c = c->next)
         if (c->sandbox_id == newest->sandbox_id)
             total += kept(c);
-    for (struct command *c = set->oldest; c && total > set->config.limits.keep_sandbox_bytes;
-         c = c->next) {
-        if (c->sandbox_id != newest->sandbox_id || c->status == COMMAND_RUNNING || !kept(c))
+    for (struct command *c = set->oldest;
+         c && total > set->config.limits.keep_sandbox_bytes; c = c->next) {
+        if (c->sandbox_id != newest->sandbox_id || c->status == COMMAND_RUNNING ||
+            !kept(c))
             continue;
         total -= kept(c);
         output_evict(&c->out[0]);
@@ -243,20 +252,22 @@ static void explain(struct command *c, const struct command_end *end)
 {
     const struct sandbox_limits *limits = &c->set->config.limits;
     if (end->oom_killed)
-        command_warn(c,
-                     "Something was killed for want of memory: the sandbox has %llu MiB. Use "
-                     "less, or start the server with a larger --memory.",
-                     (unsigned long long)(limits->memory_bytes >> 20));
+        command_warn(
+            c,
+            "Something was killed for want of memory: the sandbox has %llu MiB. Use "
+            "less, or start the server with a larger --memory.",
+            (unsigned long long)(limits->memory_bytes >> 20));
     if (end->left_behind && c->wanted == COMMAND_RUNNING)
-        command_warn(c, "Processes that it started are still running; they end with the "
-                        "sandbox.");
+        command_warn(c,
+                     "Processes that it started are still running; they end with the "
+                     "sandbox.");
 }
 
 void command_ended(struct command *c, const struct command_end *end)
 {
     if (c->status != COMMAND_RUNNING)
         return;
-    c->status = end->unknown               ? COMMAND_UNKNOWN
+    c->status = end->unknown                   ? COMMAND_UNKNOWN
                 : c->wanted != COMMAND_RUNNING ? c->wanted
                                                : COMMAND_EXITED;
     c->signal = end->signal;
@@ -293,7 +304,8 @@ void command_orphan_all(struct sandbox *sb, const char *why)
             if (c->wanted == COMMAND_RUNNING)
                 c->wanted = COMMAND_KILLED;
             command_warn(c, "The sandbox ended: %s.", why);
-            command_ended(c, &(struct command_end){.exit_code = 128 + SIGKILL, .signal = SIGKILL});
+            command_ended(c, &(struct command_end){.exit_code = 128 + SIGKILL,
+                                                   .signal = SIGKILL});
         }
         sb->set->backend->forget(sb->set->impl, c);
         c->sandbox = NULL;
@@ -315,7 +327,8 @@ void command_forget_all(struct sandboxes *set)
         command_free(set->oldest);
 }
 
-/* --- asking ---------------------------------------------------------------------------------- */
+/* --- asking
+ * ---------------------------------------------------------------------------------- */
 
 int command_get(struct sandboxes *set, uint64_t owner, uint64_t command,
                 struct command_info *ret_info, struct err *err)
@@ -325,7 +338,8 @@ int command_get(struct sandboxes *set, uint64_t owner, uint64_t command,
         err_set(err, ERR_NOT_FOUND, "there is no such command");
         return err_remedy(err, "command_output without commandId lists the commands");
     }
-    uint64_t until = c->status == COMMAND_RUNNING ? loop_now_us(set->loop) : c->ended_us;
+    uint64_t until =
+        c->status == COMMAND_RUNNING ? loop_now_us(set->loop) : c->ended_us;
     *ret_info = (struct command_info){
         .id = c->id,
         .sandbox = c->sandbox_id,
@@ -347,7 +361,8 @@ int command_get(struct sandboxes *set, uint64_t owner, uint64_t command,
     return 0;
 }
 
-size_t command_list(struct sandboxes *set, uint64_t owner, uint64_t *ret_ids, size_t max)
+size_t command_list(struct sandboxes *set, uint64_t owner, uint64_t *ret_ids,
+                    size_t max)
 {
     size_t n = 0;
     for (const struct command *c = set->oldest; c; c = c->next) {
@@ -379,7 +394,8 @@ void command_hold(struct sandboxes *set, uint64_t command, bool hold,
     update_flow(c);
 }
 
-uint64_t command_watch(struct sandboxes *set, uint64_t command, command_news_fn *fn, void *ctx)
+uint64_t command_watch(struct sandboxes *set, uint64_t command, command_news_fn *fn,
+                       void *ctx)
 {
     if (!command_find(set, command))
         return 0;
@@ -425,7 +441,8 @@ void command_tell(void *ctx)
         c->news = false;
 }
 
-/* --- acting --------------------------------------------------------------------------------- */
+/* --- acting
+ * --------------------------------------------------------------------------------- */
 
 int command_input(struct sandboxes *set, uint64_t command, struct str bytes, bool close,
                   size_t *ret_taken, struct err *err)

@@ -1,6 +1,6 @@
-/* The local backend: an embedded Linux sandbox. The server talks to the zygote (which makes
- * sandboxes) and to one guest a sandbox; what comes from a guest is checked as if an attacker
- * had sent it. */
+/* The local backend: an embedded Linux sandbox. The server talks to the zygote (which
+ * makes sandboxes) and to one guest a sandbox; what comes from a guest is checked as if
+ * an attacker had sent it. */
 #include "sandbox/local.h"
 #include "base/mem.h"
 #include <signal.h>

@@ -21,7 +21,13 @@ struct box {
     struct proxy *proxy;
 };
 
-enum pending_kind { PENDING_EXEC, PENDING_KILL, PENDING_OPEN, PENDING_WRITE, PENDING_COMMIT };
+enum pending_kind {
+    PENDING_EXEC,
+    PENDING_KILL,
+    PENDING_OPEN,
+    PENDING_WRITE,
+    PENDING_COMMIT
+};
 
 /* A request to a guest that is not finished. */
 struct pending {
@@ -51,7 +57,8 @@ void local_box_free(struct box *box); /* kills it */
 
 /* local_guest.c */
 void local_guest_message(struct box *box, struct wire_message *m);
-void local_guest_run(struct box *box, struct command *c, const struct command_spec *spec);
+void local_guest_run(struct box *box, struct command *c,
+                     const struct command_spec *spec);
 void local_guest_kill(struct box *box, struct command *c, int signum);
 void local_guest_file(struct box *box, struct file_op *op);
 void local_guest_drop_pending(struct box *box);
@@ -61,19 +68,20 @@ struct streams;
 struct streams *streams_new(struct command *c, int child_fds[3], bool keep_stdin,
                             struct err *err);
 void streams_free(struct streams *s);
-void streams_drain(struct streams *s);   /* all that is in the pipes now */
-void streams_input(struct streams *s);   /* the queue changed */
-void streams_flow(struct streams *s);    /* command->paused changed */
+void streams_drain(struct streams *s); /* all that is in the pipes now */
+void streams_input(struct streams *s); /* the queue changed */
+void streams_flow(struct streams *s);  /* command->paused changed */
 
 /* local_names.c: named sandboxes on disk, host workspaces */
 struct local_place {
     char workspace[4096], home[4096]; /* "" = in memory */
     int lock_fd;
 };
-int local_place_find(const struct sandbox *sb, struct local_place *ret_place, struct err *err);
+int local_place_find(const struct sandbox *sb, struct local_place *ret_place,
+                     struct err *err);
 
 /* local_proxy.c: the way out, which is closed */
 struct proxy;
-struct proxy *proxy_new(struct loop *loop, int listener, void (*refused)(void *ctx, const char *what),
-                        void *ctx);
+struct proxy *proxy_new(struct loop *loop, int listener,
+                        void (*refused)(void *ctx, const char *what), void *ctx);
 void proxy_free(struct proxy *p);

@@ -1,5 +1,6 @@
-/* Requests to a guest and its answers. A guest is an attacker until proven otherwise: types,
- * ids, lengths and descriptors are checked here, and nothing it says is a size to allocate. */
+/* Requests to a guest and its answers. A guest is an attacker until proven otherwise:
+ * types, ids, lengths and descriptors are checked here, and nothing it says is a size
+ * to allocate. */
 #include "base/fd.h"
 #include "base/mem.h"
 #include "sandbox/local.h"
@@ -9,7 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* --- what was asked ------------------------------------------------------------------------- */
+/* --- what was asked
+ * ------------------------------------------------------------------------- */
 
 static struct pending *expect(struct box *box, enum pending_kind kind)
 {
@@ -71,10 +73,12 @@ static int send_message(struct box *box, const struct wire_out *m, struct err *e
     return err_remedy(err, "it is overloaded or ending: try again");
 }
 
-/* --- commands ------------------------------------------------------------------------------- */
+/* --- commands
+ * ------------------------------------------------------------------------------- */
 
 static const char *const environment[] = {
-    "PATH=/root/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:"
+    "PATH=/root/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/"
+    "bin:"
     "/opt/sandquay/bin",
     "HOME=/root",
     "USER=root",
@@ -139,14 +143,17 @@ static int check_strings(const struct command_spec *spec, struct err *err)
 {
     bool bad = spec->cwd.n && memchr(spec->cwd.p, '\0', spec->cwd.n);
     for (size_t i = 0; i < spec->env_count && !bad; i++)
-        bad = memchr(spec->env[i].p, '\0', spec->env[i].n) || str_find(spec->env[i], '=') < 1;
+        bad = memchr(spec->env[i].p, '\0', spec->env[i].n) ||
+              str_find(spec->env[i], '=') < 1;
     if (!bad)
         return 0;
-    err_set(err, ERR_INVALID, "cwd and env must not hold NUL, and a variable needs a name");
+    err_set(err, ERR_INVALID,
+            "cwd and env must not hold NUL, and a variable needs a name");
     return err_remedy(err, "correct the arguments");
 }
 
-void local_guest_run(struct box *box, struct command *c, const struct command_spec *spec)
+void local_guest_run(struct box *box, struct command *c,
+                     const struct command_spec *spec)
 {
     struct err err;
     struct guest_exec request = {0};
@@ -161,18 +168,20 @@ void local_guest_run(struct box *box, struct command *c, const struct command_sp
     write_exec(&tail, spec, &request);
     struct pending *p = expect(box, PENDING_EXEC);
     p->command = c->id;
-    snprintf(p->cwd, sizeof p->cwd, "%.*s", (int)(spec->cwd.n > 100 ? 100 : spec->cwd.n),
+    snprintf(p->cwd, sizeof p->cwd, "%.*s",
+             (int)(spec->cwd.n > 100 ? 100 : spec->cwd.n),
              spec->cwd.n ? spec->cwd.p : "");
-    int rc = tail.overflow ? err_set(&err, ERR_LIMIT, "command and environment are too long")
-                           : send_message(box,
-                                          &(struct wire_out){.type = GUEST_EXEC,
-                                                             .id = p->id,
-                                                             .body = &request,
-                                                             .body_bytes = sizeof request,
-                                                             .tail = buf_str(&tail),
-                                                             .fds = fds,
-                                                             .fd_count = 3},
-                                          &err);
+    int rc = tail.overflow
+                 ? err_set(&err, ERR_LIMIT, "command and environment are too long")
+                 : send_message(box,
+                                &(struct wire_out){.type = GUEST_EXEC,
+                                                   .id = p->id,
+                                                   .body = &request,
+                                                   .body_bytes = sizeof request,
+                                                   .tail = buf_str(&tail),
+                                                   .fds = fds,
+                                                   .fd_count = 3},
+                                &err);
     buf_finish(&tail);
     for (int i = 0; i < 3; i++)
         fd_close(&fds[i]);
@@ -186,7 +195,8 @@ void local_guest_run(struct box *box, struct command *c, const struct command_sp
 void local_guest_kill(struct box *box, struct command *c, int signum)
 {
     struct err err;
-    struct guest_kill request = {.signal = signum ? signum : SIGKILL, .whole_tree = !signum};
+    struct guest_kill request = {.signal = signum ? signum : SIGKILL,
+                                 .whole_tree = !signum};
     for (struct pending *p = box->pending; p; p = p->next)
         if (p->kind == PENDING_EXEC && p->command == c->id)
             request.exec_id = p->id;
@@ -201,7 +211,8 @@ void local_guest_kill(struct box *box, struct command *c, int signum)
         done(box, p); /* the command's timer ends the sandbox then */
 }
 
-static void exec_failed(struct box *box, struct pending *p, const struct guest_failed *failed)
+static void exec_failed(struct box *box, struct pending *p,
+                        const struct guest_failed *failed)
 {
     struct command *c = command_find(box->local->set, p->command);
     struct err err;
@@ -210,11 +221,13 @@ static void exec_failed(struct box *box, struct pending *p, const struct guest_f
         return;
     }
     if (failed->what == GUEST_WHAT_BAD_CWD) {
-        err_set(&err, ERR_INVALID, "the working directory %.100s: %s", p->cwd, strerror(failed->sys));
+        err_set(&err, ERR_INVALID, "the working directory %.100s: %s", p->cwd,
+                strerror(failed->sys));
         err_remedy(&err, "give a directory that exists in the sandbox as cwd");
     } else if (failed->sys == EAGAIN) {
         err_set(&err, ERR_LIMIT, "the sandbox's process limit is reached");
-        err_remedy(&err, "end processes in it, or start the server with a larger --pids");
+        err_remedy(&err,
+                   "end processes in it, or start the server with a larger --pids");
     } else {
         err_sys(&err, failed->sys, "starting bash in the sandbox");
     }
@@ -231,21 +244,25 @@ static void exec_ended(struct box *box, struct pending *p, const struct guest_ex
     if (c->impl)
         streams_drain(c->impl);
     if (e->pids_hit)
-        command_warn(c, "A process could not be started: the sandbox's limit is %u processes. "
-                        "Use fewer, or start the server with a larger --pids.",
-                     box->local->set->config.limits.pids);
+        command_warn(
+            c,
+            "A process could not be started: the sandbox's limit is %u processes. "
+            "Use fewer, or start the server with a larger --pids.",
+            box->local->set->config.limits.pids);
     command_ended(c, &(struct command_end){.exit_code = e->exit_code & 0xff,
                                            .signal = e->signal & 0x7f,
                                            .left_behind = e->left_behind,
                                            .oom_killed = e->oom_killed});
 }
 
-/* --- files ---------------------------------------------------------------------------------- */
+/* --- files
+ * ---------------------------------------------------------------------------------- */
 
 void local_guest_file(struct box *box, struct file_op *op)
 {
     struct err err;
-    struct guest_open request = {.mode = op->write_fn ? GUEST_OPEN_REPLACE : GUEST_OPEN_READ};
+    struct guest_open request = {.mode = op->write_fn ? GUEST_OPEN_REPLACE
+                                                      : GUEST_OPEN_READ};
     struct pending *p = expect(box, op->write_fn ? PENDING_WRITE : PENDING_OPEN);
     p->op = op;
     if (send_message(box,
@@ -260,7 +277,8 @@ void local_guest_file(struct box *box, struct file_op *op)
     }
 }
 
-static void explain_file(const struct guest_failed *failed, const char *path, struct err *err)
+static void explain_file(const struct guest_failed *failed, const char *path,
+                         struct err *err)
 {
     switch (failed->what) {
     case GUEST_WHAT_IS_DIRECTORY:
@@ -304,7 +322,8 @@ static void explain_file(const struct guest_failed *failed, const char *path, st
     }
 }
 
-static void file_failed(struct box *box, struct pending *p, const struct guest_failed *failed)
+static void file_failed(struct box *box, struct pending *p,
+                        const struct guest_failed *failed)
 {
     struct err err;
     struct file_op *op = p->op;
@@ -380,9 +399,11 @@ static void committed(struct box *box, struct pending *p)
         finish_file(op, existed, NULL);
 }
 
-/* --- answers -------------------------------------------------------------------------------- */
+/* --- answers
+ * -------------------------------------------------------------------------------- */
 
-static void failed_message(struct box *box, struct pending *p, const struct wire_message *m)
+static void failed_message(struct box *box, struct pending *p,
+                           const struct wire_message *m)
 {
     struct guest_failed failed;
     memcpy(&failed, m->body, sizeof failed);
@@ -410,7 +431,8 @@ void local_guest_message(struct box *box, struct wire_message *m)
         struct guest_exited exited;
         memcpy(&exited, m->body, sizeof exited);
         exec_ended(box, p, &exited);
-    } else if (m->type == GUEST_OPENED && (p->kind == PENDING_OPEN || p->kind == PENDING_WRITE) &&
+    } else if (m->type == GUEST_OPENED &&
+               (p->kind == PENDING_OPEN || p->kind == PENDING_WRITE) &&
                m->body_bytes == sizeof(struct guest_opened) && m->fd_count == 1) {
         file_opened(box, p, m);
     } else if (m->type == GUEST_DONE && p->kind == PENDING_COMMIT) {

@@ -1,5 +1,6 @@
-/* Where a sandbox's files live: in memory, in a directory of the host that the user named, or,
- * for a named sandbox, below the state directory, held by a lock that a crash frees. */
+/* Where a sandbox's files live: in memory, in a directory of the host that the user
+ * named, or, for a named sandbox, below the state directory, held by a lock that a
+ * crash frees. */
 #include "base/fd.h"
 #include "sandbox/local.h"
 #include <errno.h>
@@ -31,7 +32,8 @@ static int host_workspace(const char *dir, struct local_place *place, struct err
     return -1;
 }
 
-static int make_dir(char *room, size_t n, const char *base, const char *below, struct err *err)
+static int make_dir(char *room, size_t n, const char *base, const char *below,
+                    struct err *err)
 {
     snprintf(room, n, "%s/%s", base, below);
     if (mkdir(room, 0700) < 0 && errno != EEXIST)
@@ -81,7 +83,8 @@ static int take_lock(const char *dir, const char *name, int *ret_fd, struct err 
     return 0;
 }
 
-static int named_place(const struct sandbox *sb, struct local_place *place, struct err *err)
+static int named_place(const struct sandbox *sb, struct local_place *place,
+                       struct err *err)
 {
     const char *state = sb->set->config.state_dir;
     char all[4096], dir[4096];
@@ -89,15 +92,18 @@ static int named_place(const struct sandbox *sb, struct local_place *place, stru
         err_set(err, ERR_UNAVAILABLE, "there is no directory for named sandboxes");
         return err_remedy(err, "set HOME or XDG_STATE_HOME");
     }
-    if (make_parents(state, err) < 0 || make_dir(all, sizeof all, state, "sandboxes", err) < 0 ||
+    if (make_parents(state, err) < 0 ||
+        make_dir(all, sizeof all, state, "sandboxes", err) < 0 ||
         make_dir(dir, sizeof dir, all, sb->name, err) < 0 ||
-        make_dir(place->workspace, sizeof place->workspace, dir, "workspace", err) < 0 ||
+        make_dir(place->workspace, sizeof place->workspace, dir, "workspace", err) <
+            0 ||
         make_dir(place->home, sizeof place->home, dir, "home", err) < 0)
         return -1;
     return take_lock(dir, sb->name, &place->lock_fd, err);
 }
 
-int local_place_find(const struct sandbox *sb, struct local_place *ret_place, struct err *err)
+int local_place_find(const struct sandbox *sb, struct local_place *ret_place,
+                     struct err *err)
 {
     const struct sandbox_config *config = &sb->set->config;
     *ret_place = (struct local_place){.lock_fd = -1};

@@ -1,6 +1,7 @@
-/* The sandbox's one way out: a listener that the guest made inside its network namespace. It
- * answers every request with a refusal that says why. HTTP (CONNECT and absolute-form) and
- * SOCKS5 (RFC 1928) are understood well enough to name what was refused. */
+/* The sandbox's one way out: a listener that the guest made inside its network
+ * namespace. It answers every request with a refusal that says why. HTTP (CONNECT and
+ * absolute-form) and SOCKS5 (RFC 1928) are understood well enough to name what was
+ * refused. */
 #include "base/fd.h"
 #include "base/mem.h"
 #include "sandbox/local.h"
@@ -49,12 +50,15 @@ static void on_patience(void *ctx)
 
 static void say(struct client *c, struct str text)
 {
-    /* A few hundred bytes into an empty socket buffer: a short write is not worth waiting for. */
-    ssize_t ignored = send(loop_io_fd(c->io), text.p, text.n, MSG_NOSIGNAL | MSG_DONTWAIT);
+    /* A few hundred bytes into an empty socket buffer: a short write is not worth
+     * waiting for. */
+    ssize_t ignored =
+        send(loop_io_fd(c->io), text.p, text.n, MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)ignored;
 }
 
-/* "GET http://host/path HTTP/1.1" or "CONNECT host:443 HTTP/1.1" -> "host" or "host:443" */
+/* "GET http://host/path HTTP/1.1" or "CONNECT host:443 HTTP/1.1" -> "host" or
+ * "host:443" */
 static void refuse_http(struct client *c)
 {
     struct str head = buf_str(&c->head);
@@ -63,8 +67,8 @@ static void refuse_http(struct client *c)
     if (str_starts(target, STR("http://")))
         target = str_from(target, 7);
     size_t n = 0;
-    while (n < target.n && n < 100 && !strchr(" /\r\n?#", target.p[n]) && target.p[n] > ' ' &&
-           target.p[n] < 0x7f)
+    while (n < target.n && n < 100 && !strchr(" /\r\n?#", target.p[n]) &&
+           target.p[n] > ' ' && target.p[n] < 0x7f)
         n++;
     char what[101], text[512];
     snprintf(what, sizeof what, "%.*s", (int)n, n ? target.p : "");
@@ -107,7 +111,8 @@ static int socks(struct client *c)
     for (char *p = what; *p; p++)
         if (*p <= ' ' || *p >= 0x7f)
             *p = '?';
-    say(c, (struct str){"\x05\x02\x00\x01\0\0\0\0\0\0", 10}); /* not allowed by ruleset */
+    say(c,
+        (struct str){"\x05\x02\x00\x01\0\0\0\0\0\0", 10}); /* not allowed by ruleset */
     c->proxy->refused(c->proxy->ctx, what);
     return 1;
 }
@@ -141,7 +146,8 @@ static void on_listener(void *ctx, unsigned events)
     struct proxy *p = ctx;
     (void)events;
     for (;;) {
-        int fd = accept4(loop_io_fd(p->listener), NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        int fd =
+            accept4(loop_io_fd(p->listener), NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0)
             return;
         if (p->count >= CLIENTS_MAX) {

@@ -1,5 +1,5 @@
-/* The pipes of one command. Output is read as it comes; after the command's end what its
- * descendants still write goes on being kept. */
+/* The pipes of one command. Output is read as it comes; after the command's end what
+ * its descendants still write goes on being kept. */
 #include "base/fd.h"
 #include "base/mem.h"
 #include "sandbox/local.h"

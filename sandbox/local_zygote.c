@@ -6,8 +6,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -19,13 +19,14 @@ enum { READY_LIMIT_MS = 10000, GONE_LIMIT_MS = 1500, ZYGOTE_SOCKET = 3 };
 
 static char room[GUEST_MESSAGE_MAX];
 
-/* --- the process ---------------------------------------------------------------------------- */
+/* --- the process
+ * ---------------------------------------------------------------------------- */
 
-/* After fork: only async-signal-safe calls. Nothing of ours goes along: no environment, no
- * descriptor but the socket and the log. */
+/* After fork: only async-signal-safe calls. Nothing of ours goes along: no environment,
+ * no descriptor but the socket and the log. */
 _Noreturn static void become_zygote(const char *path, int sock, int null)
 {
-    static char *const argv[] = {(char *)(uintptr_t)"sandquay-guest", NULL};
+    static char *const argv[] = {(char *)(uintptr_t) "sandquay-guest", NULL};
     static char *const envp[] = {NULL};
     sigset_t none;
     sigemptyset(&none);
@@ -68,7 +69,8 @@ int local_zygote_start(struct local *l, struct err *err)
     const char *path = l->set->config.guest_path;
     int pair[2];
     if (!path || access(path, X_OK) < 0) {
-        err_set(err, ERR_UNAVAILABLE, "the program sandquay-guest is missing (looked for %s)",
+        err_set(err, ERR_UNAVAILABLE,
+                "the program sandquay-guest is missing (looked for %s)",
                 path ? path : "nothing");
         return err_remedy(err, "keep it beside the executable sandquay");
     }
@@ -92,8 +94,8 @@ int local_zygote_start(struct local *l, struct err *err)
     l->zygote_pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     l->zygote = loop_io_new(l->set->loop, pair[0], on_zygote_message, l);
     loop_io_want(l->zygote, LOOP_READ);
-    l->zygote_end = loop_io_new(l->set->loop, fcntl(l->zygote_pidfd, F_DUPFD_CLOEXEC, 3),
-                                on_zygote_end, l);
+    l->zygote_end = loop_io_new(
+        l->set->loop, fcntl(l->zygote_pidfd, F_DUPFD_CLOEXEC, 3), on_zygote_end, l);
     loop_io_want(l->zygote_end, LOOP_READ);
     struct zygote_hello hello = {.version = GUEST_PROTOCOL_VERSION,
                                  .server_pid = (uint32_t)getpid()};
@@ -104,8 +106,9 @@ int local_zygote_start(struct local *l, struct err *err)
     return 0;
 }
 
-/* Its socket closes: it kills all guests, removes their cgroups and ends. The one place where
- * we wait, for a few milliseconds; beyond the limit it is killed, and guests die with it. */
+/* Its socket closes: it kills all guests, removes their cgroups and ends. The one place
+ * where we wait, for a few milliseconds; beyond the limit it is killed, and guests die
+ * with it. */
 void local_zygote_stop(struct local *l)
 {
     if (l->zygote_pid < 0)
@@ -125,7 +128,8 @@ void local_zygote_stop(struct local *l)
     l->zygote_pid = -1;
 }
 
-/* --- a sandbox ------------------------------------------------------------------------------ */
+/* --- a sandbox
+ * ------------------------------------------------------------------------------ */
 
 static void on_guest_message(void *ctx, unsigned events);
 
@@ -147,7 +151,8 @@ static void on_impatience(void *ctx)
     give_up(box, &err);
 }
 
-static int ask_for_box(struct box *box, const struct local_place *place, struct err *err)
+static int ask_for_box(struct box *box, const struct local_place *place,
+                       struct err *err)
 {
     const struct sandbox_config *config = &box->local->set->config;
     const struct sandbox *sb = box->sandbox;
@@ -157,7 +162,8 @@ static int ask_for_box(struct box *box, const struct local_place *place, struct 
         .disk_inodes = config->limits.disk_inodes,
         .cpu_millis = config->limits.cpu_millis,
         .pids = config->limits.pids,
-        .workspace_readonly = config->workspace_readonly && sb->is_default && config->workspace,
+        .workspace_readonly =
+            config->workspace_readonly && sb->is_default && config->workspace,
         .string_count = CREATE_STRINGS,
         .relaxed = config->relaxed,
     };
@@ -166,7 +172,8 @@ static int ask_for_box(struct box *box, const struct local_place *place, struct 
         request.disk_bytes = request.memory_bytes / 2;
     struct buf tail;
     buf_init(&tail, GUEST_MESSAGE_MAX / 2);
-    const char *strings[] = {sb->name[0] ? sb->name : "sandbox", place->workspace, place->home};
+    const char *strings[] = {sb->name[0] ? sb->name : "sandbox", place->workspace,
+                             place->home};
     for (size_t i = 0; i < CREATE_STRINGS; i++)
         buf_add(&tail, strings[i], strlen(strings[i]) + 1);
     int rc = wire_send(loop_io_fd(box->local->zygote),
@@ -227,10 +234,11 @@ void local_box_free(struct box *box)
         syscall(SYS_pidfd_send_signal, box->pidfd, SIGKILL, NULL, 0);
     struct zygote_destroy request = {.create_id = box->create_id};
     if (l->zygote)
-        wire_send(loop_io_fd(l->zygote), &(struct wire_out){.type = ZYGOTE_DESTROY,
-                                                            .id = ++l->last_id,
-                                                            .body = &request,
-                                                            .body_bytes = sizeof request});
+        wire_send(loop_io_fd(l->zygote),
+                  &(struct wire_out){.type = ZYGOTE_DESTROY,
+                                     .id = ++l->last_id,
+                                     .body = &request,
+                                     .body_bytes = sizeof request});
     proxy_free(box->proxy);
     loop_io_free(box->socket);
     loop_timer_free(box->patience);
@@ -240,15 +248,19 @@ void local_box_free(struct box *box)
     mem_free(box);
 }
 
-/* --- becoming ready ------------------------------------------------------------------------- */
+/* --- becoming ready
+ * ------------------------------------------------------------------------- */
 
 static void on_refused(void *ctx, const char *what)
 {
     struct box *box = ctx;
     for (struct command *c = box->local->set->oldest; c; c = c->next)
         if (c->sandbox == box->sandbox && c->status == COMMAND_RUNNING)
-            command_warn(c, "Network access to %.80s was refused: sandboxes of this version have "
-                            "no network.", what);
+            command_warn(
+                c,
+                "Network access to %.80s was refused: sandboxes of this version have "
+                "no network.",
+                what);
 }
 
 static void maybe_ready(struct box *box)
@@ -259,21 +271,23 @@ static void maybe_ready(struct box *box)
     int level = (box->layers & limits) == limits ? 1 : 2;
     loop_timer_stop(box->patience);
     sandbox_created(box->sandbox, level, box->layers,
-                    level == 1 ? "Local sandbox, isolation level 1 (full)."
-                               : "Local sandbox, isolation level 2: without cgroups memory is "
-                                 "bounded per process and watched in total; `sandquay doctor` "
-                                 "tells more.");
+                    level == 1
+                        ? "Local sandbox, isolation level 1 (full)."
+                        : "Local sandbox, isolation level 2: without cgroups memory is "
+                          "bounded per process and watched in total; `sandquay doctor` "
+                          "tells more.");
 }
 
 static void explain_failure(struct err *err, int sys, struct str step)
 {
-    err_set(err, ERR_UNAVAILABLE, "no sandbox can be made here: %.*s: %s", STR_FMT(step),
-            strerror(sys));
+    err_set(err, ERR_UNAVAILABLE, "no sandbox can be made here: %.*s: %s",
+            STR_FMT(step), strerror(sys));
     if (sys == ENOSPC)
         err_remedy(err, "allow user namespaces: sysctl user.max_user_namespaces=10000");
     else if (sys == EPERM || sys == EACCES)
-        err_remedy(err, "user namespaces are forbidden (a container's seccomp profile, "
-                        "kernel.unprivileged_userns_clone or AppArmor): `sandquay doctor`");
+        err_remedy(err,
+                   "user namespaces are forbidden (a container's seccomp profile, "
+                   "kernel.unprivileged_userns_clone or AppArmor): `sandquay doctor`");
     else
         err_remedy(err, "`sandquay doctor` tries each part and says what to change");
 }
@@ -304,7 +318,8 @@ static void zygote_message(struct local *l, struct wire_message *m)
     struct zygote_created created;
     if (!box)
         return;
-    if (m->type == ZYGOTE_CREATED && m->body_bytes == sizeof created && m->fd_count == 1) {
+    if (m->type == ZYGOTE_CREATED && m->body_bytes == sizeof created &&
+        m->fd_count == 1) {
         memcpy(&created, m->body, sizeof created);
         box->layers |= created.layers;
         box->pidfd = m->fds[0];
@@ -362,8 +377,9 @@ static void on_guest_message(void *ctx, unsigned events)
         if (rc < 0 && errno == EAGAIN)
             return;
         if (rc <= 0) {
-            err_set(&err, ERR_UNAVAILABLE, rc == 0 ? "its first process ended"
-                                                   : "its first process broke the protocol");
+            err_set(&err, ERR_UNAVAILABLE,
+                    rc == 0 ? "its first process ended"
+                            : "its first process broke the protocol");
             loop_io_want(box->socket, 0);
             give_up(box, &err);
             return;

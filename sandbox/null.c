@@ -1,7 +1,8 @@
 /* The test double: no processes, no files on disk. A command is one of a few words:
  *   echo TEXT     writes TEXT and a newline, exits 0        exit N      exits N
- *   flood N       writes N bytes                            forever     runs until it is killed
- *   cat           echoes its input until that is closed     fail TEXT   TEXT on stderr, exits 1 */
+ *   flood N       writes N bytes                            forever     runs until it
+ * is killed cat           echoes its input until that is closed     fail TEXT   TEXT on
+ * stderr, exits 1 */
 #include "base/mem.h"
 #include "sandbox/backend.h"
 #include <signal.h>
@@ -76,8 +77,9 @@ static void run(void *self, struct command *c, const struct command_spec *spec)
         char block[1000];
         memset(block, 'x', sizeof block);
         for (long left = strtol(c->text + 6, NULL, 10); left > 0; left -= 1000)
-            command_feed(c, COMMAND_STDOUT,
-                         (struct str){block, left < 1000 ? (size_t)left : sizeof block});
+            command_feed(
+                c, COMMAND_STDOUT,
+                (struct str){block, left < 1000 ? (size_t)left : sizeof block});
     } else if (str_eq(text, STR("forever")) || str_eq(text, STR("cat"))) {
         return;
     } else {

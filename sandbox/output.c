@@ -11,7 +11,8 @@ enum { SPILL_BYTES = 256 * 1024 };
 
 void output_init(struct output *o, uint64_t limit_bytes, const char *temp_dir)
 {
-    *o = (struct output){.temp_dir = temp_dir, .limit = limit_bytes & ~(uint64_t)1, .fd = -1};
+    *o = (struct output){
+        .temp_dir = temp_dir, .limit = limit_bytes & ~(uint64_t)1, .fd = -1};
     buf_init(&o->memory, limit_bytes < SPILL_BYTES ? (size_t)limit_bytes : SPILL_BYTES);
 }
 
@@ -111,9 +112,10 @@ void output_add(struct output *o, struct str bytes)
     bool ok = (o->fd >= 0 || spill(o)) && add_to_file(o, bytes);
     o->total = before + bytes.n;
     if (!ok) {
-        log_warn("giving up output of a command: the temporary directory is full or not "
-                 "writable (%s)",
-                 o->temp_dir);
+        log_warn(
+            "giving up output of a command: the temporary directory is full or not "
+            "writable (%s)",
+            o->temp_dir);
         output_evict(o);
     }
 }

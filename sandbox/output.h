@@ -1,7 +1,7 @@
-/* What is kept of one output stream: its first bytes and its last ones, never more than a limit,
- * the dropped middle counted exactly. Small outputs stay in memory; from SPILL_BYTES on they
- * live in an unlinked file.
- * Invariant: bytes [0, head) and [total - ring_used, total) are kept, head <= head_max. */
+/* What is kept of one output stream: its first bytes and its last ones, never more than
+ * a limit, the dropped middle counted exactly. Small outputs stay in memory; from
+ * SPILL_BYTES on they live in an unlinked file. Invariant: bytes [0, head) and [total -
+ * ring_used, total) are kept, head <= head_max. */
 #pragma once
 #include "base/buf.h"
 #include "sandbox/sandbox.h"

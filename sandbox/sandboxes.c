@@ -24,8 +24,8 @@ static int check_name(struct str name, struct err *err)
     bool ok = name.n > 0 && name.n <= SANDBOX_NAME_MAX;
     for (size_t i = 0; i < name.n && ok; i++) {
         char c = name.p[i];
-        ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-             c == '-' || c == '_';
+        ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+             (c >= '0' && c <= '9') || c == '-' || c == '_';
     }
     if (ok)
         return 0;
@@ -35,8 +35,8 @@ static int check_name(struct str name, struct err *err)
 }
 
 int sandboxes_new(struct sandboxes **ret_set, struct loop *loop,
-                  const struct sandbox_backend *backend, const struct sandbox_config *config,
-                  struct err *err)
+                  const struct sandbox_backend *backend,
+                  const struct sandbox_config *config, struct err *err)
 {
     if (config->default_name && check_name(str_of(config->default_name), err) < 0)
         return -1;
@@ -54,16 +54,19 @@ int sandboxes_new(struct sandboxes **ret_set, struct loop *loop,
     return 0;
 }
 
-/* --- one sandbox ---------------------------------------------------------------------------- */
+/* --- one sandbox
+ * ---------------------------------------------------------------------------- */
 
 struct sandbox *sandbox_find(struct sandboxes *set, uint64_t id)
 {
     uint32_t slot = (uint32_t)id;
-    struct sandbox *sb = slot < set->sandbox_slot_count ? set->sandbox_slots[slot] : NULL;
+    struct sandbox *sb =
+        slot < set->sandbox_slot_count ? set->sandbox_slots[slot] : NULL;
     return sb && sb->id == id ? sb : NULL;
 }
 
-static struct sandbox *sandbox_new(struct sandboxes *set, uint64_t owner, struct str name)
+static struct sandbox *sandbox_new(struct sandboxes *set, uint64_t owner,
+                                   struct str name)
 {
     struct sandbox *sb = mem_new(struct sandbox);
     uint32_t slot = 0;
@@ -71,8 +74,8 @@ static struct sandbox *sandbox_new(struct sandboxes *set, uint64_t owner, struct
         slot++;
     if (slot == set->sandbox_slot_count) {
         set->sandbox_slot_count = slot ? 2 * slot : 8;
-        set->sandbox_slots = mem_realloc(set->sandbox_slots,
-                                         set->sandbox_slot_count * sizeof *set->sandbox_slots);
+        set->sandbox_slots = mem_realloc(
+            set->sandbox_slots, set->sandbox_slot_count * sizeof *set->sandbox_slots);
         for (uint32_t i = slot; i < set->sandbox_slot_count; i++)
             set->sandbox_slots[i] = NULL;
     }
@@ -138,7 +141,8 @@ void sandbox_lost(struct sandbox *sb, const char *why)
     struct err err;
     log_info("sandbox %s ended: %s", sb->name[0] ? sb->name : "default", why);
     err_set(&err, ERR_UNAVAILABLE, "the sandbox ended: %s", why);
-    err_remedy(&err, "call again: a new sandbox is made; unsaved files of this one are gone");
+    err_remedy(&err,
+               "call again: a new sandbox is made; unsaved files of this one are gone");
     sb->state = SANDBOX_LOST;
     command_orphan_all(sb, why);
     sb->set->backend->destroy(sb->set->impl, sb);
@@ -146,9 +150,11 @@ void sandbox_lost(struct sandbox *sb, const char *why)
     sandbox_release(sb);
 }
 
-/* --- opening ------------------------------------------------------------------------------- */
+/* --- opening
+ * ------------------------------------------------------------------------------- */
 
-static struct sandbox *find_named(struct sandboxes *set, uint64_t owner, struct str name)
+static struct sandbox *find_named(struct sandboxes *set, uint64_t owner,
+                                  struct str name)
 {
     for (uint32_t i = 0; i < set->sandbox_slot_count; i++) {
         struct sandbox *sb = set->sandbox_slots[i];
@@ -168,24 +174,27 @@ static int check_limit(struct sandboxes *set, uint64_t owner, struct err *err)
         const struct sandbox *sb = set->sandbox_slots[i];
         if (!sb || sb->owner != owner)
             continue;
-        buf_addf(&names, "%s%s", count++ ? ", " : "", sb->name[0] ? sb->name : "default");
+        buf_addf(&names, "%s%s", count++ ? ", " : "",
+                 sb->name[0] ? sb->name : "default");
     }
     int rc = 0;
     if (count >= set->config.limits.sandboxes) {
         err_set(err, ERR_LIMIT, "%u sandboxes exist, which is the limit: %.*s", count,
                 STR_FMT(buf_str(&names)));
-        rc = err_remedy(err, "use one of them, or start the server with --max-sandboxes");
+        rc = err_remedy(err,
+                        "use one of them, or start the server with --max-sandboxes");
     }
     buf_finish(&names);
     return rc;
 }
 
-void sandbox_open(struct sandboxes *set, uint64_t owner, struct str name, sandbox_open_fn *fn,
-                  void *ctx)
+void sandbox_open(struct sandboxes *set, uint64_t owner, struct str name,
+                  sandbox_open_fn *fn, void *ctx)
 {
     struct err err;
     struct sandbox *sb = find_named(set, owner, name);
-    if (!sb && ((name.n && check_name(name, &err) < 0) || check_limit(set, owner, &err) < 0)) {
+    if (!sb &&
+        ((name.n && check_name(name, &err) < 0) || check_limit(set, owner, &err) < 0)) {
         fn(ctx, NULL, &err);
         return;
     }
@@ -203,7 +212,8 @@ void sandbox_open(struct sandboxes *set, uint64_t owner, struct str name, sandbo
         answer_waiters(sb, NULL);
 }
 
-/* --- ends ---------------------------------------------------------------------------------- */
+/* --- ends
+ * ---------------------------------------------------------------------------------- */
 
 static void drop(struct sandbox *sb)
 {
@@ -246,15 +256,16 @@ void sandboxes_free(struct sandboxes *set)
     mem_free(set);
 }
 
-/* --- files --------------------------------------------------------------------------------- */
+/* --- files
+ * --------------------------------------------------------------------------------- */
 
 void file_op_free(struct file_op *op)
 {
     mem_free(op);
 }
 
-static struct file_op *file_op_new(struct sandboxes *set, uint64_t sandbox, struct str path,
-                                   struct err *err)
+static struct file_op *file_op_new(struct sandboxes *set, uint64_t sandbox,
+                                   struct str path, struct err *err)
 {
     struct sandbox *sb = sandbox_find(set, sandbox);
     if (!sb || sb->state != SANDBOX_READY) {
@@ -263,7 +274,8 @@ static struct file_op *file_op_new(struct sandboxes *set, uint64_t sandbox, stru
         return NULL;
     }
     if (path.n == 0 || path.n > SANDBOX_PATH_MAX || memchr(path.p, '\0', path.n)) {
-        err_set(err, ERR_INVALID, "a path has 1 to %d bytes and no NUL", SANDBOX_PATH_MAX);
+        err_set(err, ERR_INVALID, "a path has 1 to %d bytes and no NUL",
+                SANDBOX_PATH_MAX);
         err_remedy(err, "give an absolute path, or one relative to /workspace");
         return NULL;
     }
@@ -273,8 +285,8 @@ static struct file_op *file_op_new(struct sandboxes *set, uint64_t sandbox, stru
     return op;
 }
 
-void file_open(struct sandboxes *set, uint64_t sandbox, struct str path, file_open_fn *fn,
-               void *ctx)
+void file_open(struct sandboxes *set, uint64_t sandbox, struct str path,
+               file_open_fn *fn, void *ctx)
 {
     struct err err;
     struct file_op *op = file_op_new(set, sandbox, path, &err);
@@ -287,8 +299,8 @@ void file_open(struct sandboxes *set, uint64_t sandbox, struct str path, file_op
     set->backend->open_file(set->impl, op);
 }
 
-void file_write(struct sandboxes *set, uint64_t sandbox, struct str path, struct str content,
-                file_write_fn *fn, void *ctx)
+void file_write(struct sandboxes *set, uint64_t sandbox, struct str path,
+                struct str content, file_write_fn *fn, void *ctx)
 {
     struct err err;
     struct file_op *op = file_op_new(set, sandbox, path, &err);

@@ -29,11 +29,12 @@ static const struct program programs[] = {
 };
 
 /* The word before ": command not found": "bash: line 1: node: command not found". */
-static struct str missing_name(struct str said)
+static struct str missing_name(struct str said, int exit_code)
 {
     static const char *const phrases[] = {": command not found",
                                           ": No such file or directory"};
-    for (size_t i = 0; i < 2; i++) {
+    /* A file that is missing is told in the same words, with another status. */
+    for (size_t i = 0; i < (exit_code == 127 ? 2 : 1); i++) {
         const char *at =
             said.n ? memmem(said.p, said.n, phrases[i], strlen(phrases[i])) : NULL;
         if (!at)
@@ -57,7 +58,7 @@ struct str hint_missing_program(const struct command_info *info, struct str said
 {
     if (info->status != COMMAND_EXITED || info->exit_code == 0)
         return (struct str){0};
-    struct str name = missing_name(said);
+    struct str name = missing_name(said, info->exit_code);
     if (str_eq(name, STR("python")))
         return STR("There is no `python` here: use `python3`.");
     for (size_t i = 0; i < sizeof programs / sizeof programs[0]; i++) {

@@ -11,9 +11,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char own[CGROUP_KINDS][256]; /* directory of the group we run in, "" if not mounted */
+static char own[CGROUP_KINDS]
+               [256]; /* directory of the group we run in, "" if not mounted */
 
-/* --- small files --------------------------------------------------------------------------- */
+/* --- small files
+ * --------------------------------------------------------------------------- */
 
 static ssize_t slurp(const char *path, char *to, size_t room)
 {
@@ -56,7 +58,8 @@ static bool lists(const char *list, const char *word)
     return false;
 }
 
-/* --- finding the hierarchies --------------------------------------------------------------- */
+/* --- finding the hierarchies
+ * --------------------------------------------------------------- */
 
 /* The path behind "N:controllers:" of /proc/self/cgroup; v2's line is "0::". */
 static void own_path(const char *controller, char *to, size_t room)
@@ -65,7 +68,8 @@ static void own_path(const char *controller, char *to, size_t room)
     slurp("/proc/self/cgroup", text, sizeof text);
     to[0] = '\0';
     char *save = NULL;
-    for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+    for (char *line = strtok_r(text, "\n", &save); line;
+         line = strtok_r(NULL, "\n", &save)) {
         char *names = strchr(line, ':');
         char *path = names ? strchr(names + 1, ':') : NULL;
         if (!path)
@@ -82,7 +86,8 @@ static void found_mount(int kind, const char *point, const char *controller)
     own_path(controller, path, sizeof path);
     if (own[kind][0] || !path[0])
         return;
-    snprintf(own[kind], sizeof own[kind], "%.50s%s", point, strcmp(path, "/") ? path : "");
+    snprintf(own[kind], sizeof own[kind], "%.50s%s", point,
+             strcmp(path, "/") ? path : "");
     if (access(own[kind], W_OK) < 0)
         snprintf(own[kind], sizeof own[kind], "%.50s", point);
 }
@@ -94,7 +99,8 @@ static void find_hierarchies(void)
     static char text[64 * 1024];
     slurp("/proc/self/mounts", text, sizeof text);
     char *save = NULL;
-    for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+    for (char *line = strtok_r(text, "\n", &save); line;
+         line = strtok_r(NULL, "\n", &save)) {
         char *field = NULL;
         strtok_r(line, " ", &field);
         char *point = strtok_r(NULL, " ", &field), *type = strtok_r(NULL, " ", &field);
@@ -103,7 +109,8 @@ static void find_hierarchies(void)
             continue;
         if (strcmp(type, "cgroup2") == 0)
             found_mount(CGROUP_V2, point, NULL);
-        for (int k = CGROUP_MEMORY; k < CGROUP_KINDS && strcmp(type, "cgroup") == 0; k++)
+        for (int k = CGROUP_MEMORY; k < CGROUP_KINDS && strcmp(type, "cgroup") == 0;
+             k++)
             if (lists(options, controllers[k]))
                 found_mount(k, point, controllers[k]);
     }
@@ -137,7 +144,8 @@ void cgroup_init(void)
         remove_leftovers(own[k]);
 }
 
-/* --- making -------------------------------------------------------------------------------- */
+/* --- making
+ * -------------------------------------------------------------------------------- */
 
 static bool v2_has(const char *dir, const char *controller)
 {
@@ -160,8 +168,8 @@ static bool make_v2_below(char *to, size_t room, const char *parent, const char 
     return false;
 }
 
-/* Groups with processes of their own cannot hand controllers down, so the search goes up; one
- * without controllers still has cgroup.kill. */
+/* Groups with processes of their own cannot hand controllers down, so the search goes
+ * up; one without controllers still has cgroup.kill. */
 static void make_v2(struct cgroup_set *set, const char *name)
 {
     char parent[256];
@@ -214,18 +222,21 @@ static void make_v1(struct cgroup_set *set, int kind, const char *name)
         to[0] = '\0';
 }
 
-static void set_limits(struct cgroup_set *set, const struct zygote_create *limits, bool v2)
+static void set_limits(struct cgroup_set *set, const struct zygote_create *limits,
+                       bool v2)
 {
     const char *dir[CGROUP_KINDS];
     for (int k = 0; k < CGROUP_KINDS; k++)
         dir[k] = v2 ? set->path[CGROUP_V2] : set->path[k];
-    if (dir[CGROUP_MEMORY][0] && limit_memory(dir[CGROUP_MEMORY], v2, limits->memory_bytes) == 0) {
+    if (dir[CGROUP_MEMORY][0] &&
+        limit_memory(dir[CGROUP_MEMORY], v2, limits->memory_bytes) == 0) {
         set->layers |= LAYER_CGROUP_MEMORY;
         set->memory_events =
             open_in(dir[CGROUP_MEMORY], v2 ? "memory.events" : "memory.oom_control");
     }
     /* One more for the guest itself. */
-    if (dir[CGROUP_PIDS][0] && put_number(dir[CGROUP_PIDS], "pids.max", limits->pids + 1) == 0) {
+    if (dir[CGROUP_PIDS][0] &&
+        put_number(dir[CGROUP_PIDS], "pids.max", limits->pids + 1) == 0) {
         set->layers |= LAYER_CGROUP_PIDS;
         set->pids_events = open_in(dir[CGROUP_PIDS], "pids.events");
     }
@@ -234,7 +245,8 @@ static void set_limits(struct cgroup_set *set, const struct zygote_create *limit
         set->layers |= LAYER_CGROUP_CPU;
 }
 
-void cgroup_make(struct cgroup_set *set, unsigned number, const struct zygote_create *limits)
+void cgroup_make(struct cgroup_set *set, unsigned number,
+                 const struct zygote_create *limits)
 {
     char name[64];
     *set = (struct cgroup_set){.v2_dir = -1, .memory_events = -1, .pids_events = -1};
@@ -272,12 +284,14 @@ void cgroup_delegate(const struct cgroup_set *set, uid_t uid)
 int cgroup_enter(const struct cgroup_set *set, pid_t pid)
 {
     for (int k = CGROUP_MEMORY; k < CGROUP_KINDS; k++)
-        if (set->path[k][0] && put_number(set->path[k], "cgroup.procs", (uint64_t)pid) < 0)
+        if (set->path[k][0] &&
+            put_number(set->path[k], "cgroup.procs", (uint64_t)pid) < 0)
             return -1;
     return 0;
 }
 
-/* --- the end ------------------------------------------------------------------------------- */
+/* --- the end
+ * ------------------------------------------------------------------------------- */
 
 uint32_t cgroup_count(int events_fd, const char *key)
 {
@@ -295,8 +309,8 @@ uint32_t cgroup_count(int events_fd, const char *key)
     return 0;
 }
 
-/* rmdir says EBUSY until the last process is reaped; pid 1 of the sandbox is dead by now, so
- * that is a matter of microseconds. */
+/* rmdir says EBUSY until the last process is reaped; pid 1 of the sandbox is dead by
+ * now, so that is a matter of microseconds. */
 static void remove_group(const char *path)
 {
     for (int tries = 0; tries < 200; tries++) {

@@ -1,6 +1,6 @@
-/* Control groups of a sandbox, made by the zygote below the group that it runs in itself:
- * v2 where it has controllers, v1 groups for memory, pids and cpu on hybrid machines, and a v2
- * group without controllers for cgroup.kill all the same. */
+/* Control groups of a sandbox, made by the zygote below the group that it runs in
+ * itself: v2 where it has controllers, v1 groups for memory, pids and cpu on hybrid
+ * machines, and a v2 group without controllers for cgroup.kill all the same. */
 #pragma once
 #include "sandbox/guest/protocol.h"
 #include <sys/types.h>
@@ -17,13 +17,18 @@ struct cgroup_set {
 
 /* Finds the machine's hierarchies and removes what dead zygotes left behind. Once. */
 void cgroup_init(void);
-/* Makes the groups and sets the limits; what cannot be had is simply not in `layers`. */
-void cgroup_make(struct cgroup_set *set, unsigned number, const struct zygote_create *limits);
-/* Gives the v2 group to `uid` on the host, so that the guest can make groups a command. */
+/* Makes the groups and sets the limits; what cannot be had is simply not in `layers`.
+ */
+void cgroup_make(struct cgroup_set *set, unsigned number,
+                 const struct zygote_create *limits);
+/* Gives the v2 group to `uid` on the host, so that the guest can make groups a command.
+ */
 void cgroup_delegate(const struct cgroup_set *set, uid_t uid);
-/* Moves a process into the v1 groups (the v2 one is entered by clone3). 0 or -1 with errno. */
+/* Moves a process into the v1 groups (the v2 one is entered by clone3). 0 or -1 with
+ * errno. */
 int cgroup_enter(const struct cgroup_set *set, pid_t pid);
-/* Kills by v2 where possible, waits for emptiness up to a second, removes the groups. */
+/* Kills by v2 where possible, waits for emptiness up to a second, removes the groups.
+ */
 void cgroup_destroy(struct cgroup_set *set);
 /* The number behind `key` in an events file. */
 uint32_t cgroup_count(int events_fd, const char *key);

@@ -12,10 +12,22 @@ enum { FILE_MAX = 512 * 1024, SYSTEM_ID_LIMIT = 1000 };
 
 /* Copied as they are: none holds a secret. */
 static const char *const copied[] = {
-    "/etc/ld.so.cache",   "/etc/ld.so.conf",    "/etc/os-release", "/etc/debian_version",
-    "/etc/lsb-release",   "/etc/mime.types",    "/etc/magic",      "/etc/services",
-    "/etc/protocols",     "/etc/login.defs",    "/etc/timezone",   "/etc/localtime",
-    "/etc/inputrc",       "/etc/bash.bashrc",   "/etc/profile",    "/etc/ssl/openssl.cnf",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/os-release",
+    "/etc/debian_version",
+    "/etc/lsb-release",
+    "/etc/mime.types",
+    "/etc/magic",
+    "/etc/services",
+    "/etc/protocols",
+    "/etc/login.defs",
+    "/etc/timezone",
+    "/etc/localtime",
+    "/etc/inputrc",
+    "/etc/bash.bashrc",
+    "/etc/profile",
+    "/etc/ssl/openssl.cnf",
     "/etc/ca-certificates.conf",
 };
 enum { COPIED = sizeof copied / sizeof copied[0] };
@@ -37,8 +49,8 @@ static void slurp(const char *path, struct buf *b)
     fd_close(&fd);
 }
 
-/* Lines of system users or groups only: people's names are not the sandbox's business. dpkg
- * needs the system's groups. The third field is the id. */
+/* Lines of system users or groups only: people's names are not the sandbox's business.
+ * dpkg needs the system's groups. The third field is the id. */
 static void keep_system_lines(struct buf *to, struct str text)
 {
     while (text.n) {
@@ -96,7 +108,8 @@ static void make_dir(const char *root, const char *path)
     mkdir(full, 0755);
 }
 
-/* Everybody is root already: sudo runs its command. Where ids of others exist, -u works. */
+/* Everybody is root already: sudo runs its command. Where ids of others exist, -u
+ * works. */
 static const char sudo_script[] =
     "#!/bin/sh\n"
     "user=\n"
@@ -116,8 +129,8 @@ int etc_write(const char *root, const char *host_name)
     char hosts[256], name[80];
     int rc = 0;
     snprintf(name, sizeof name, "%.63s\n", host_name);
-    snprintf(hosts, sizeof hosts, "127.0.0.1 localhost %.63s\n::1 localhost ip6-localhost\n",
-             host_name);
+    snprintf(hosts, sizeof hosts,
+             "127.0.0.1 localhost %.63s\n::1 localhost ip6-localhost\n", host_name);
     make_dir(root, "/etc/ssl");
     make_dir(root, "/opt/sandquay");
     make_dir(root, "/opt/sandquay/bin");
@@ -131,9 +144,11 @@ int etc_write(const char *root, const char *host_name)
     rc |= put(root, "/etc/shadow", STR("root:*:::::::\n"), 0600);
     rc |= put(root, "/etc/hostname", str_of(name), 0644);
     rc |= put(root, "/etc/hosts", str_of(hosts), 0644);
-    rc |= put(root, "/etc/resolv.conf", STR("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"), 0644);
+    rc |= put(root, "/etc/resolv.conf",
+              STR("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"), 0644);
     rc |= put(root, "/etc/nsswitch.conf",
-              STR("passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n"), 0644);
+              STR("passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n"),
+              0644);
     rc |= put(root, "/opt/sandquay/bin/sudo", STR(sudo_script), 0755);
     buf_finish(&passwd);
     buf_finish(&group);

@@ -1,5 +1,5 @@
-/* Files are opened here, inside the sandbox, and passed out as descriptors: links resolve
- * against the sandbox's own root, and nothing can lead outside. */
+/* Files are opened here, inside the sandbox, and passed out as descriptors: links
+ * resolve against the sandbox's own root, and nothing can lead outside. */
 #include "base/fd.h"
 #include "sandbox/guest/guest.h"
 #include <errno.h>
@@ -48,7 +48,8 @@ static void open_read(struct guest *g, uint32_t id, const char *path)
     if (fd < 0 || fstat(fd, &st) < 0) {
         /* A socket cannot be opened (ENXIO), but it is one. */
         bool special = errno == ENXIO && stat(path, &st) == 0;
-        guest_fail(g, id, special ? GUEST_WHAT_NOT_REGULAR : GUEST_WHAT_ERRNO, errno, "");
+        guest_fail(g, id, special ? GUEST_WHAT_NOT_REGULAR : GUEST_WHAT_ERRNO, errno,
+                   "");
     } else if (!S_ISREG(st.st_mode)) {
         guest_fail(g, id, what_of(st.st_mode), 0, "");
     } else {
@@ -111,7 +112,8 @@ static struct pending *free_pending(void)
 static int make_temporary(struct pending *p, mode_t mode)
 {
     for (int tries = 0; tries < 100; tries++) {
-        snprintf(p->temporary, sizeof p->temporary, ".sandquay-%u-%d", last_token, tries);
+        snprintf(p->temporary, sizeof p->temporary, ".sandquay-%u-%d", last_token,
+                 tries);
         int fd = openat(p->dir, p->temporary,
                         O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
         if (fd >= 0 || errno != EEXIST)
@@ -150,10 +152,12 @@ static void open_replace(struct guest *g, uint32_t id, char *path, mode_t create
         guest_fail(g, id, GUEST_WHAT_ERRNO, errno, "");
         return;
     }
-    bool directory = p->name[0] == '\0' || strcmp(p->name, ".") == 0 || strcmp(p->name, "..") == 0;
+    bool directory =
+        p->name[0] == '\0' || strcmp(p->name, ".") == 0 || strcmp(p->name, "..") == 0;
     p->existed = !directory && fstatat(p->dir, p->name, &st, AT_SYMLINK_NOFOLLOW) == 0;
     if (directory || (p->existed && !S_ISREG(st.st_mode))) {
-        guest_fail(g, id, directory ? GUEST_WHAT_IS_DIRECTORY : what_of(st.st_mode), 0, "");
+        guest_fail(g, id, directory ? GUEST_WHAT_IS_DIRECTORY : what_of(st.st_mode), 0,
+                   "");
         fd_close(&p->dir);
         return;
     }
@@ -191,7 +195,8 @@ void files_open(struct guest *g, const struct wire_message *m)
         return;
     }
     memcpy(&request, m->body, sizeof request);
-    int n = snprintf(path, sizeof path, "%s%.*s", absolute ? "" : "/workspace/", STR_FMT(m->tail));
+    int n = snprintf(path, sizeof path, "%s%.*s", absolute ? "" : "/workspace/",
+                     STR_FMT(m->tail));
     if (n < 0 || (size_t)n >= sizeof path)
         guest_fail(g, m->id, GUEST_WHAT_ERRNO, ENAMETOOLONG, "");
     else if (request.mode == GUEST_OPEN_READ)
@@ -202,8 +207,10 @@ void files_open(struct guest *g, const struct wire_message *m)
 
 static int take_place(struct pending *p)
 {
-    /* The owner first: chown clears set-id bits. It may be refused; the file is ours then. */
-    if (p->existed && fchownat(p->dir, p->temporary, p->uid, p->gid, AT_SYMLINK_NOFOLLOW) < 0)
+    /* The owner first: chown clears set-id bits. It may be refused; the file is ours
+     * then. */
+    if (p->existed &&
+        fchownat(p->dir, p->temporary, p->uid, p->gid, AT_SYMLINK_NOFOLLOW) < 0)
         p->mode &= 0777;
     if (fchmodat(p->dir, p->temporary, p->mode, 0) < 0)
         return -1;

@@ -17,7 +17,8 @@
 
 static char room[GUEST_MESSAGE_MAX];
 
-/* --- answers ------------------------------------------------------------------------------- */
+/* --- answers
+ * ------------------------------------------------------------------------------- */
 
 /* The server reads promptly or is gone; a full socket is waited for. */
 void guest_answer_fd(struct guest *g, const struct wire_out *m)
@@ -29,13 +30,15 @@ void guest_answer_fd(struct guest *g, const struct wire_out *m)
     }
 }
 
-void guest_answer(struct guest *g, uint32_t type, uint32_t id, const void *body, size_t n)
+void guest_answer(struct guest *g, uint32_t type, uint32_t id, const void *body,
+                  size_t n)
 {
-    guest_answer_fd(g, &(struct wire_out){
-                           .type = type, .id = id, .body = body, .body_bytes = n});
+    guest_answer_fd(
+        g, &(struct wire_out){.type = type, .id = id, .body = body, .body_bytes = n});
 }
 
-void guest_fail(struct guest *g, uint32_t id, enum guest_what what, int sys, const char *text)
+void guest_fail(struct guest *g, uint32_t id, enum guest_what what, int sys,
+                const char *text)
 {
     struct guest_failed failed = {.sys = sys, .what = what};
     guest_answer_fd(g, &(struct wire_out){.type = GUEST_FAILED,
@@ -45,7 +48,8 @@ void guest_fail(struct guest *g, uint32_t id, enum guest_what what, int sys, con
                                           .tail = str_of(text)});
 }
 
-/* --- set-up -------------------------------------------------------------------------------- */
+/* --- set-up
+ * -------------------------------------------------------------------------------- */
 
 _Noreturn static void give_up(struct guest *g, const char *step)
 {
@@ -57,7 +61,8 @@ _Noreturn static void give_up(struct guest *g, const char *step)
 static void wait_for_zygote(struct guest *g, struct guest_setup *setup)
 {
     struct wire_message m;
-    if (wire_recv(setup->zygote, room, &m) != 1 || m.body_bytes != TREE_COUNT * sizeof(int32_t))
+    if (wire_recv(setup->zygote, room, &m) != 1 ||
+        m.body_bytes != TREE_COUNT * sizeof(int32_t))
         _exit(1);
     for (int i = 0; i < TREE_COUNT; i++) {
         int32_t which;
@@ -138,7 +143,8 @@ static void set_up(struct guest *g, struct guest_setup *setup)
     fd_close(&listener);
 }
 
-/* --- serving ------------------------------------------------------------------------------- */
+/* --- serving
+ * ------------------------------------------------------------------------------- */
 
 static void serve_message(struct guest *g)
 {
@@ -209,8 +215,8 @@ _Noreturn void guest_main(struct guest_setup *setup)
     g->memory_bytes = setup->memory_bytes;
     g->pids = setup->pids;
     g->relaxed = setup->relaxed;
-    g->layers = LAYER_USERNS | LAYER_NETNS | (setup->plan.id_range ? LAYER_IDRANGE : 0u) |
-                setup->groups.layers;
+    g->layers = LAYER_USERNS | LAYER_NETNS |
+                (setup->plan.id_range ? LAYER_IDRANGE : 0u) | setup->groups.layers;
     prctl(PR_SET_NAME, "sandquay-guest", 0, 0, 0);
     set_up(g, setup);
     /* Only now: an id change in between would have cleared it. */

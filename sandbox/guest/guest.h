@@ -1,6 +1,6 @@
-/* The guest: pid 1 of a sandbox. It makes the sandbox around itself, then serves the server's
- * requests: run, kill, open, commit. It is not dumpable, holds no secret and trusts only the
- * server; sandboxed code has no way to talk to it. */
+/* The guest: pid 1 of a sandbox. It makes the sandbox around itself, then serves the
+ * server's requests: run, kill, open, commit. It is not dumpable, holds no secret and
+ * trusts only the server; sandboxed code has no way to talk to it. */
 #pragma once
 #include "sandbox/guest/cgroup.h"
 #include "sandbox/guest/mounts.h"
@@ -8,8 +8,8 @@
 #include "sandbox/guest/wire.h"
 
 struct guest_setup {
-    int server;              /* our end of the socketpair with the server */
-    int zygote;              /* the trees come from here once the id maps are written */
+    int server; /* our end of the socketpair with the server */
+    int zygote; /* the trees come from here once the id maps are written */
     struct mount_plan plan;
     struct cgroup_set groups; /* v2_dir and the events files are used */
     uint64_t memory_bytes;
@@ -20,7 +20,8 @@ struct guest_setup {
 /* Never returns. */
 _Noreturn void guest_main(struct guest_setup *setup);
 
-/* --- shared by guest.c, run.c and files.c --------------------------------------------------- */
+/* --- shared by guest.c, run.c and files.c
+ * --------------------------------------------------- */
 
 struct guest {
     int server;
@@ -32,19 +33,21 @@ struct guest {
     bool relaxed;
 };
 
-void guest_answer(struct guest *g, uint32_t type, uint32_t id, const void *body, size_t n);
+void guest_answer(struct guest *g, uint32_t type, uint32_t id, const void *body,
+                  size_t n);
 void guest_answer_fd(struct guest *g, const struct wire_out *m);
-void guest_fail(struct guest *g, uint32_t id, enum guest_what what, int sys, const char *text);
+void guest_fail(struct guest *g, uint32_t id, enum guest_what what, int sys,
+                const char *text);
 
 /* run.c */
 void run_init(struct guest *g);
 void run_exec(struct guest *g, struct wire_message *m);
 void run_kill(struct guest *g, const struct wire_message *m);
-void run_reap(struct guest *g);           /* SIGCHLD */
-int run_supervisor_fd(void);              /* to be polled; -1 if there are none */
+void run_reap(struct guest *g); /* SIGCHLD */
+int run_supervisor_fd(void);    /* to be polled; -1 if there are none */
 void run_supervisor_news(struct guest *g);
-int run_tick_ms(struct guest *g);         /* how long poll may sleep; -1: for ever */
-void run_tick(struct guest *g);           /* watchdog and overdue kills */
+int run_tick_ms(struct guest *g); /* how long poll may sleep; -1: for ever */
+void run_tick(struct guest *g);   /* watchdog and overdue kills */
 
 /* files.c */
 void files_open(struct guest *g, const struct wire_message *m);

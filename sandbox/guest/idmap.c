@@ -44,8 +44,10 @@ int idmap_write(pid_t child, uid_t base)
 {
     char uids[64], gids[64];
     bool range = base != 0;
-    snprintf(uids, sizeof uids, "0 %u %d", range ? base : geteuid(), range ? IDMAP_RANGE : 1);
-    snprintf(gids, sizeof gids, "0 %u %d", range ? base : getegid(), range ? IDMAP_RANGE : 1);
+    snprintf(uids, sizeof uids, "0 %u %d", range ? base : geteuid(),
+             range ? IDMAP_RANGE : 1);
+    snprintf(gids, sizeof gids, "0 %u %d", range ? base : getegid(),
+             range ? IDMAP_RANGE : 1);
     if (!range && put(child, "setgroups", "deny") < 0)
         return -1;
     return put(child, "uid_map", uids) < 0 ? -1 : put(child, "gid_map", gids);
@@ -53,10 +55,12 @@ int idmap_write(pid_t child, uid_t base)
 
 int idmap_tree(const char *path, int userns)
 {
-    struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (unsigned)userns};
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP,
+                              .userns_fd = (unsigned)userns};
     int fd = (int)syscall(SYS_open_tree, AT_FDCWD, path,
                           OPEN_TREE_CLONE | O_CLOEXEC | AT_SYMLINK_NOFOLLOW);
-    if (fd >= 0 && syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, &attr, sizeof attr) < 0) {
+    if (fd >= 0 &&
+        syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, &attr, sizeof attr) < 0) {
         int saved = errno;
         fd_close(&fd);
         errno = saved;
@@ -64,15 +68,16 @@ int idmap_tree(const char *path, int userns)
     return fd;
 }
 
-/* One map text: `owner` on disk is base outside; 0 on disk is base + owner; the others keep
- * their distance. Ids beyond the range cannot swap: then 0 on disk is nobody. */
+/* One map text: `owner` on disk is base outside; 0 on disk is base + owner; the others
+ * keep their distance. Ids beyond the range cannot swap: then 0 on disk is nobody. */
 static void swapped_map(char *to, size_t room, uid_t owner, uid_t base)
 {
     if (owner >= IDMAP_RANGE)
         snprintf(to, room, "%u %u 1\n1 %u %u", owner, base, base + 1, IDMAP_RANGE - 1);
     else if (owner + 1 < IDMAP_RANGE && owner > 1)
-        snprintf(to, room, "0 %u 1\n%u %u 1\n1 %u %u\n%u %u %u", base + owner, owner, base,
-                 base + 1, owner - 1, owner + 1, base + owner + 1, IDMAP_RANGE - owner - 1);
+        snprintf(to, room, "0 %u 1\n%u %u 1\n1 %u %u\n%u %u %u", base + owner, owner,
+                 base, base + 1, owner - 1, owner + 1, base + owner + 1,
+                 IDMAP_RANGE - owner - 1);
     else if (owner == 0)
         snprintf(to, room, "0 %u %u", base, IDMAP_RANGE);
     else

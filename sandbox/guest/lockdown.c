@@ -8,9 +8,9 @@
 
 enum { CAPABILITY_LAST = 63, OPEN_FILES = 65536 };
 
-static const int kept[] = {CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_FOWNER,  CAP_FSETID, CAP_SETUID,
-                           CAP_SETGID, CAP_SETPCAP,      CAP_SETFCAP, CAP_KILL,
-                           CAP_NET_BIND_SERVICE};
+static const int kept[] = {CAP_CHOWN,  CAP_DAC_OVERRIDE,    CAP_FOWNER,  CAP_FSETID,
+                           CAP_SETUID, CAP_SETGID,          CAP_SETPCAP, CAP_SETFCAP,
+                           CAP_KILL,   CAP_NET_BIND_SERVICE};
 
 static uint64_t kept_bits(bool id_range)
 {
@@ -24,7 +24,8 @@ int lockdown_capabilities(bool id_range)
 {
     uint64_t keep = kept_bits(id_range);
     for (int c = 0; c <= CAPABILITY_LAST; c++)
-        if (!(keep >> c & 1) && prctl(PR_CAPBSET_DROP, c, 0, 0, 0) < 0 && errno != EINVAL)
+        if (!(keep >> c & 1) && prctl(PR_CAPBSET_DROP, c, 0, 0, 0) < 0 &&
+            errno != EINVAL)
             return -1;
     struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[2] = {

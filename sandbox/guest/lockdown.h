@@ -4,8 +4,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Drops the bounding set and all capabilities but those that an id range makes harmless (none
- * without one). 0 or -1 with errno. */
+/* Drops the bounding set and all capabilities but those that an id range makes harmless
+ * (none without one). 0 or -1 with errno. */
 int lockdown_capabilities(bool id_range);
 
 /* RLIMIT_CORE = 1: with 0 a piped core_pattern still runs its helper as host root. */

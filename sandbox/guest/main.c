@@ -1,6 +1,7 @@
-/* sandquay-guest: started by the server with an empty environment and its socket as descriptor
- * 3. This process is the zygote: it makes sandboxes, and when the server has gone, however that
- * happened, it ends them, removes their cgroups and exits. */
+/* sandquay-guest: started by the server with an empty environment and its socket as
+ * descriptor
+ * 3. This process is the zygote: it makes sandboxes, and when the server has gone,
+ * however that happened, it ends them, removes their cgroups and exits. */
 #include "base/fd.h"
 #include "sandbox/guest/guest.h"
 #include "sandbox/guest/idmap.h"
@@ -33,8 +34,12 @@ static char room[GUEST_MESSAGE_MAX];
 
 static void answer(uint32_t type, uint32_t id, const void *body, size_t n, int fd)
 {
-    struct wire_out m = {.type = type, .id = id, .body = body, .body_bytes = n,
-                         .fds = &fd, .fd_count = fd >= 0};
+    struct wire_out m = {.type = type,
+                         .id = id,
+                         .body = body,
+                         .body_bytes = n,
+                         .fds = &fd,
+                         .fd_count = fd >= 0};
     while (wire_send(SERVER, &m) < 0) {
         struct pollfd p = {.fd = SERVER, .events = POLLOUT};
         if (errno != EAGAIN || poll(&p, 1, -1) < 0)
@@ -45,11 +50,15 @@ static void answer(uint32_t type, uint32_t id, const void *body, size_t n, int f
 static void fail(uint32_t id, int sys, const char *step)
 {
     struct guest_failed failed = {.sys = sys, .what = GUEST_WHAT_STEP};
-    wire_send(SERVER, &(struct wire_out){.type = GUEST_FAILED, .id = id, .body = &failed,
-                                         .body_bytes = sizeof failed, .tail = str_of(step)});
+    wire_send(SERVER, &(struct wire_out){.type = GUEST_FAILED,
+                                         .id = id,
+                                         .body = &failed,
+                                         .body_bytes = sizeof failed,
+                                         .tail = str_of(step)});
 }
 
-/* --- making a sandbox ---------------------------------------------------------------------- */
+/* --- making a sandbox
+ * ---------------------------------------------------------------------- */
 
 static int make_trees(struct guest_setup *setup, pid_t pid, uid_t base)
 {
@@ -69,9 +78,10 @@ static int make_trees(struct guest_setup *setup, pid_t pid, uid_t base)
         if (!dirs[i][0])
             continue;
         rc = lstat(dirs[i], &st);
-        int ns = rc < 0 ? -1 : st.st_uid == 0 && st.st_gid == 0
-                                   ? userns
-                                   : idmap_swapped_userns(st.st_uid, st.st_gid, base);
+        int ns = rc < 0 ? -1
+                 : st.st_uid == 0 && st.st_gid == 0
+                     ? userns
+                     : idmap_swapped_userns(st.st_uid, st.st_gid, base);
         int tree = ns < 0 ? -1 : idmap_tree(dirs[i], ns);
         if (ns != userns)
             fd_close(&ns);
@@ -93,16 +103,18 @@ static int send_trees(int to, struct guest_setup *setup)
         if (setup->plan.tree[i] >= 0)
             fds[n++] = setup->plan.tree[i];
     }
-    return wire_send(to, &(struct wire_out){.type = ZYGOTE_CREATE, .body = which,
-                                            .body_bytes = sizeof which, .fds = fds,
+    return wire_send(to, &(struct wire_out){.type = ZYGOTE_CREATE,
+                                            .body = which,
+                                            .body_bytes = sizeof which,
+                                            .fds = fds,
                                             .fd_count = n});
 }
 
 static pid_t clone_guest(const struct cgroup_set *groups, int *ret_pidfd)
 {
     struct clone_args args = {
-        .flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |
-                 CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_PIDFD,
+        .flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET |
+                 CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_PIDFD,
         .exit_signal = SIGCHLD,
         .pidfd = (uint64_t)(uintptr_t)ret_pidfd,
     };
@@ -110,7 +122,8 @@ static pid_t clone_guest(const struct cgroup_set *groups, int *ret_pidfd)
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = (unsigned)groups->v2_dir;
     }
-    /* Dumpable for the moment: the maps of an ordinary user's child are ours to write then. */
+    /* Dumpable for the moment: the maps of an ordinary user's child are ours to write
+     * then. */
     prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
     return (pid_t)syscall(SYS_clone3, &args, sizeof args);
 }
@@ -127,7 +140,8 @@ static const char *parent_part(struct guest_setup *setup, pid_t pid, int to, uid
     return send_trees(to, setup) < 0 ? "handing over mounts" : NULL;
 }
 
-static void start(struct child *c, struct guest_setup *setup, const struct wire_message *m)
+static void start(struct child *c, struct guest_setup *setup,
+                  const struct wire_message *m)
 {
     int pair[2], pidfd = -1;
     uid_t base = geteuid() == 0 ? idmap_pick_base() : 0;
@@ -222,7 +236,8 @@ static void create(struct wire_message *m)
     start(c, &setup, m);
 }
 
-/* --- ends ---------------------------------------------------------------------------------- */
+/* --- ends
+ * ---------------------------------------------------------------------------------- */
 
 static void bury(struct child *c)
 {
@@ -292,7 +307,8 @@ int main(void)
     struct stat st;
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     if (fstat(SERVER, &st) < 0 || !S_ISSOCK(st.st_mode)) {
-        fprintf(stderr, "sandquay-guest: a part of sandquay, not to be started by hand\n");
+        fprintf(stderr,
+                "sandquay-guest: a part of sandquay, not to be started by hand\n");
         return 2;
     }
     fcntl(SERVER, F_SETFD, FD_CLOEXEC);

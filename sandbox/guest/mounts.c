@@ -1,7 +1,8 @@
 /* Layout while it is built, on one tmpfs (so that one size limit covers all):
  *   /tmp/root     bound onto itself: the sandbox's root
  *   /tmp/layers   what overlays are made of; unreachable after pivot_root
- * Sources are cloned before anything is mounted, because mounting over /tmp could hide one. */
+ * Sources are cloned before anything is mounted, because mounting over /tmp could hide
+ * one. */
 #include "sandbox/guest/mounts.h"
 #include "base/fd.h"
 #include "base/str.h"
@@ -96,7 +97,8 @@ static const struct step etc_dirs[] = {
 };
 
 static const struct step dev[] = {
-    {OP_TMPFS, "/dev", NULL, MS_NOSUID | MS_NOEXEC, "mode=755,size=64k,nr_inodes=64", false},
+    {OP_TMPFS, "/dev", NULL, MS_NOSUID | MS_NOEXEC, "mode=755,size=64k,nr_inodes=64",
+     false},
     {OP_DEVICE, "/dev/null", "/dev/null", 0, NULL, false},
     {OP_DEVICE, "/dev/zero", "/dev/zero", 0, NULL, false},
     {OP_DEVICE, "/dev/full", "/dev/full", 0, NULL, false},
@@ -139,7 +141,8 @@ static const struct step proc_end[] = {
     {OP_COVER, "/usr/local/etc", NULL, 0, NULL, true},
 };
 
-/* --- the plan ------------------------------------------------------------------------------ */
+/* --- the plan
+ * ------------------------------------------------------------------------------ */
 
 enum { STEPS_MAX = 128 };
 
@@ -168,7 +171,8 @@ static void add_tree(struct program *p, const struct mount_plan *plan, int index
                      const char *target, bool overlay)
 {
     if (overlay && plan->tree[index] >= 0)
-        add(p, (struct step){OP_OVERLAY, target, NULL, (unsigned long)index, NULL, true});
+        add(p,
+            (struct step){OP_OVERLAY, target, NULL, (unsigned long)index, NULL, true});
     else
         add(p, (struct step){OP_BIND, target, target, 0, NULL, index != TREE_USR});
 }
@@ -194,17 +198,20 @@ static void make_program(struct program *p, const struct mount_plan *plan)
     add_tree(p, plan, TREE_ALTERNATIVES, "/etc/alternatives", true);
     ADD_ALL(p, etc_dirs);
     ADD_ALL(p, dev);
-    add(p, (struct step){OP_FS, "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, p->devpts, false});
+    add(p, (struct step){OP_FS, "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, p->devpts,
+                         false});
     ADD_ALL(p, proc_begin);
     add(p, (struct step){OP_WRITE, "/proc/sys/kernel/pid_max", NULL, 1, p->pids, true});
     ADD_ALL(p, proc_end);
     add_directory(p, plan, TREE_HOME, "/root", plan->home);
     add_directory(p, plan, TREE_WORKSPACE, "/workspace", plan->workspace);
     if (plan->workspace_readonly)
-        add(p, (struct step){OP_READONLY, "/workspace", NULL, AT_RECURSIVE, NULL, false});
+        add(p,
+            (struct step){OP_READONLY, "/workspace", NULL, AT_RECURSIVE, NULL, false});
 }
 
-/* --- the interpreter ----------------------------------------------------------------------- */
+/* --- the interpreter
+ * ----------------------------------------------------------------------- */
 
 static int open_tree(const char *path, unsigned flags)
 {
@@ -214,14 +221,15 @@ static int open_tree(const char *path, unsigned flags)
 
 static int attach(int tree, const char *target)
 {
-    return (int)syscall(SYS_move_mount, tree, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH);
+    return (int)syscall(SYS_move_mount, tree, "", AT_FDCWD, target,
+                        MOVE_MOUNT_F_EMPTY_PATH);
 }
 
 static int set_attributes(int tree, uint64_t attributes)
 {
     struct mount_attr attr = {.attr_set = attributes};
-    return (int)syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr,
-                        sizeof attr);
+    return (int)syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE,
+                        &attr, sizeof attr);
 }
 
 static void clone_sources(struct program *p)
@@ -291,8 +299,8 @@ static int do_overlay(const struct step *s, int tree, const char *target)
     if (mkdir(lower, 0755) < 0 || mkdir(upper, 0755) < 0 || mkdir(work, 0755) < 0 ||
         attach(tree, lower) < 0)
         return -1;
-    snprintf(options, sizeof options, "lowerdir=%s,upperdir=%s,workdir=%s,userxattr", lower,
-             upper, work);
+    snprintf(options, sizeof options, "lowerdir=%s,upperdir=%s,workdir=%s,userxattr",
+             lower, upper, work);
     make_parents(target);
     mkdir(target, 0755);
     return mount("overlay", target, "overlay", SAFE, options);
@@ -302,7 +310,8 @@ static int do_overlay(const struct step *s, int tree, const char *target)
 static int do_readonly(const char *target, unsigned recursive)
 {
     struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
-    if (syscall(SYS_mount_setattr, AT_FDCWD, target, recursive, &attr, sizeof attr) == 0)
+    if (syscall(SYS_mount_setattr, AT_FDCWD, target, recursive, &attr, sizeof attr) ==
+        0)
         return 0;
     int tree = open_tree(target, 0);
     int rc = tree < 0 ? -1 : set_attributes(tree, MOUNT_ATTR_RDONLY);
@@ -338,8 +347,9 @@ static int run_step(const struct mount_plan *plan, const struct step *s, int clo
 {
     switch (s->op) {
     case OP_DIR:
-        return mkdir(target, 0700) < 0 && errno != EEXIST ? -1
-                                                          : chmod(target, (mode_t)s->flags);
+        return mkdir(target, 0700) < 0 && errno != EEXIST
+                   ? -1
+                   : chmod(target, (mode_t)s->flags);
     case OP_LINK:
         return symlink(s->source, target);
     case OP_HOSTLINK:
@@ -353,7 +363,8 @@ static int run_step(const struct mount_plan *plan, const struct step *s, int clo
     case OP_FS:
         return mount(s->source, target, s->source, s->flags, s->data);
     case OP_TREE:
-        return set_attributes(plan->tree[s->flags], MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV) < 0
+        return set_attributes(plan->tree[s->flags],
+                              MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV) < 0
                    ? -1
                    : attach(plan->tree[s->flags], target);
     case OP_OVERLAY:
@@ -370,9 +381,9 @@ static int run_step(const struct mount_plan *plan, const struct step *s, int clo
 
 static const char *op_name(enum op op)
 {
-    static const char *const names[] = {"mkdir",  "symlink", "link",    "bind",    "bind",
-                                        "device", "tmpfs",   "mount",   "idmapped mount",
-                                        "overlay", "read-only", "cover", "write"};
+    static const char *const names[] = {
+        "mkdir", "symlink",        "link",    "bind",      "bind",  "device", "tmpfs",
+        "mount", "idmapped mount", "overlay", "read-only", "cover", "write"};
     return names[op];
 }
 
@@ -386,8 +397,8 @@ static int without_overlay(const struct step *s, const char *target)
     return rc;
 }
 
-static int run_program(struct program *p, const struct mount_plan *plan, uint32_t *layers,
-                       const char **ret_step)
+static int run_program(struct program *p, const struct mount_plan *plan,
+                       uint32_t *layers, const char **ret_step)
 {
     static char text[128];
     for (int i = 0; i < p->count; i++) {
@@ -416,7 +427,8 @@ static int base_mounts(const struct mount_plan *plan, const char **ret_step)
 {
     char options[96];
     snprintf(options, sizeof options, "mode=755,size=%llu,nr_inodes=%llu",
-             (unsigned long long)plan->disk_bytes, (unsigned long long)plan->disk_inodes);
+             (unsigned long long)plan->disk_bytes,
+             (unsigned long long)plan->disk_inodes);
     *ret_step = "private mounts";
     if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 ||
         mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
@@ -439,7 +451,8 @@ static int enter(const char **ret_step)
     return chdir("/workspace");
 }
 
-int mounts_execute(const struct mount_plan *plan, uint32_t *ret_layers, const char **ret_step)
+int mounts_execute(const struct mount_plan *plan, uint32_t *ret_layers,
+                   const char **ret_step)
 {
     static struct program program;
     struct program *p = &program;

@@ -1,18 +1,21 @@
 /* What the server and the programs inside a local sandbox say to each other.
  *
- * Two SEQPACKET socketpairs: server <-> zygote (one a server) and server <-> guest (one a
- * sandbox). One datagram is one message: a fixed header, then the struct of its type, then
- * `tail_bytes` of data. Both ends are the same build on the same machine, so structs travel as
- * they are. Descriptors ride along by SCM_RIGHTS; which ones is said at each type.
+ * Two SEQPACKET socketpairs: server <-> zygote (one a server) and server <-> guest (one
+ * a sandbox). One datagram is one message: a fixed header, then the struct of its type,
+ * then `tail_bytes` of data. Both ends are the same build on the same machine, so
+ * structs travel as they are. Descriptors ride along by SCM_RIGHTS; which ones is said
+ * at each type.
  *
- * Trust: the server trusts nothing that comes out of a guest: lengths, ids, statuses and the
- * nature of descriptors are checked (sandbox/local_guest.c). The guest trusts the server. */
+ * Trust: the server trusts nothing that comes out of a guest: lengths, ids, statuses
+ * and the nature of descriptors are checked (sandbox/local_guest.c). The guest trusts
+ * the server. */
 #pragma once
 #include <stdint.h>
 
 enum {
     GUEST_PROTOCOL_VERSION = 1,
-    GUEST_MESSAGE_MAX = 180 * 1024, /* under the default SO_SNDBUF of a SEQPACKET pair */
+    GUEST_MESSAGE_MAX =
+        180 * 1024, /* under the default SO_SNDBUF of a SEQPACKET pair */
     GUEST_FDS_MAX = 8,
     GUEST_PROXY_PORT = 3128,
 };
@@ -27,23 +30,24 @@ struct guest_header {
 enum guest_type {
     /* server -> zygote */
     ZYGOTE_HELLO = 1, /* struct zygote_hello -> ZYGOTE_READY */
-    ZYGOTE_CREATE,    /* struct zygote_create + tail, fd: the guest's end of its socketpair
-                       * -> ZYGOTE_CREATED or GUEST_FAILED */
-    ZYGOTE_DESTROY,   /* struct zygote_destroy; kills pid 1, reaps, removes cgroups
-                       * -> ZYGOTE_DESTROYED */
+    ZYGOTE_CREATE, /* struct zygote_create + tail, fd: the guest's end of its socketpair
+                    * -> ZYGOTE_CREATED or GUEST_FAILED */
+    ZYGOTE_DESTROY, /* struct zygote_destroy; kills pid 1, reaps, removes cgroups
+                     * -> ZYGOTE_DESTROYED */
     /* zygote -> server */
     ZYGOTE_READY,     /* struct zygote_ready: what this machine gives */
     ZYGOTE_CREATED,   /* struct zygote_created + fd: pidfd of the guest */
-    ZYGOTE_DESTROYED, /* header only; also unasked when a guest died, id = the CREATE's id,
-                       * struct zygote_destroyed */
+    ZYGOTE_DESTROYED, /* header only; also unasked when a guest died, id = the CREATE's
+                       * id, struct zygote_destroyed */
 
     /* server -> guest */
-    GUEST_EXEC = 32, /* struct guest_exec + tail, fds: stdin, stdout, stderr
-                      * -> GUEST_STARTED or GUEST_FAILED, later GUEST_EXITED with the same id */
-    GUEST_KILL,      /* struct guest_kill -> GUEST_DONE when all are dead, GUEST_FAILED */
-    GUEST_OPEN,      /* struct guest_open + tail (path) -> GUEST_OPENED + fd */
-    GUEST_COMMIT,    /* struct guest_commit: a file opened for writing takes its place
-                      * -> GUEST_DONE or GUEST_FAILED */
+    GUEST_EXEC =
+        32,       /* struct guest_exec + tail, fds: stdin, stdout, stderr
+                   * -> GUEST_STARTED or GUEST_FAILED, later GUEST_EXITED with the same id */
+    GUEST_KILL,   /* struct guest_kill -> GUEST_DONE when all are dead, GUEST_FAILED */
+    GUEST_OPEN,   /* struct guest_open + tail (path) -> GUEST_OPENED + fd */
+    GUEST_COMMIT, /* struct guest_commit: a file opened for writing takes its place
+                   * -> GUEST_DONE or GUEST_FAILED */
     /* guest -> server */
     GUEST_READY,   /* id 0, struct guest_ready + fd: the proxy's listener. Sent once. */
     GUEST_STARTED, /* struct guest_started */
@@ -58,8 +62,8 @@ enum zygote_layer {
     LAYER_USERNS = 1 << 0,
     LAYER_MOUNTNS = 1 << 1, /* own root, own /proc */
     LAYER_NETNS = 1 << 2,
-    LAYER_IDRANGE = 1 << 3,   /* 65536 ids, none of them the host's root */
-    LAYER_OVERLAY = 1 << 4,   /* writable /usr over idmapped overlays */
+    LAYER_IDRANGE = 1 << 3, /* 65536 ids, none of them the host's root */
+    LAYER_OVERLAY = 1 << 4, /* writable /usr over idmapped overlays */
     LAYER_SECCOMP = 1 << 5,
     LAYER_CGROUP_MEMORY = 1 << 6,
     LAYER_CGROUP_PIDS = 1 << 7,
@@ -80,12 +84,14 @@ struct zygote_ready {
     uint32_t zygote_pid;
 };
 
-/* The tail holds `string_count` NUL-terminated strings in the order of enum zygote_string. */
+/* The tail holds `string_count` NUL-terminated strings in the order of enum
+ * zygote_string. */
 struct zygote_create {
-    uint64_t memory_bytes;  /* of the whole sandbox */
-    uint64_t disk_bytes;    /* of the root tmpfs; at most half of memory (or it OOM-kills) */
+    uint64_t memory_bytes; /* of the whole sandbox */
+    uint64_t
+        disk_bytes; /* of the root tmpfs; at most half of memory (or it OOM-kills) */
     uint64_t disk_inodes;
-    uint64_t cpu_millis;    /* 1000 = one CPU; 0 = all */
+    uint64_t cpu_millis; /* 1000 = one CPU; 0 = all */
     uint32_t pids;
     uint32_t workspace_readonly;
     uint32_t string_count;
@@ -117,8 +123,9 @@ struct guest_ready {
     uint32_t layers; /* enum zygote_layer bits set up inside */
 };
 
-/* Tail: argc + envc NUL-terminated strings, then the working directory. The environment is
- * complete: the guest adds nothing. argv[0] is looked up in the PATH of that environment. */
+/* Tail: argc + envc NUL-terminated strings, then the working directory. The environment
+ * is complete: the guest adds nothing. argv[0] is looked up in the PATH of that
+ * environment. */
 struct guest_exec {
     uint32_t argc, envc;
 };
@@ -131,26 +138,29 @@ struct guest_exited {
     int32_t exit_code;    /* 0-255, or -1 when killed by `signal` */
     int32_t signal;       /* 0 when it exited by itself */
     uint32_t left_behind; /* 1: processes that it started go on living */
-    uint32_t oom_killed;  /* 1: something of this sandbox was killed for memory meanwhile */
-    uint32_t pids_hit;    /* 1: a fork failed for the process limit meanwhile */
+    uint32_t
+        oom_killed; /* 1: something of this sandbox was killed for memory meanwhile */
+    uint32_t pids_hit; /* 1: a fork failed for the process limit meanwhile */
     uint32_t reserved;
 };
 
 struct guest_kill {
     uint32_t exec_id;
     int32_t signal;
-    uint32_t whole_tree; /* 1: SIGKILL to the leader and every descendant, orphans included */
+    uint32_t whole_tree; /* 1: SIGKILL to the leader and every descendant, orphans
+                            included */
 };
 
 enum guest_open_mode {
-    GUEST_OPEN_READ,    /* an existing regular file (links followed inside the sandbox) */
-    GUEST_OPEN_REPLACE, /* a temporary file beside the target, parents made; it takes the
-                         * target's place, mode and owner at GUEST_COMMIT */
+    GUEST_OPEN_READ, /* an existing regular file (links followed inside the sandbox) */
+    GUEST_OPEN_REPLACE, /* a temporary file beside the target, parents made; it takes
+                         * the target's place, mode and owner at GUEST_COMMIT */
 };
 
 struct guest_open {
     uint32_t mode;
-    uint32_t create_mode; /* permissions of a new file; 0 = 0644 (and 0666 & ~umask = 0644) */
+    uint32_t create_mode; /* permissions of a new file; 0 = 0644 (and 0666 & ~umask =
+                             0644) */
 };
 
 struct guest_opened {
@@ -172,7 +182,7 @@ enum guest_what {
     GUEST_WHAT_NO_COMMAND,  /* argv[0] not found */
     GUEST_WHAT_BAD_CWD,
     GUEST_WHAT_BAD_REQUEST,
-    GUEST_WHAT_STEP,        /* a step of the set-up: the tail names it */
+    GUEST_WHAT_STEP, /* a step of the set-up: the tail names it */
 };
 
 struct guest_failed {

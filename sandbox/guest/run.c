@@ -1,6 +1,7 @@
-/* Running commands: a vfork and an exec each. Where the guest has a v2 cgroup of its own, each
- * command runs in a child group of it, which is how a command is killed with everything that it
- * started; elsewhere a supervisor (a subreaper) stands between, and its tree is killed. */
+/* Running commands: a vfork and an exec each. Where the guest has a v2 cgroup of its
+ * own, each command runs in a child group of it, which is how a command is killed with
+ * everything that it started; elsewhere a supervisor (a subreaper) stands between, and
+ * its tree is killed. */
 #include "base/fd.h"
 #include "sandbox/guest/guest.h"
 #include <dirent.h>
@@ -20,8 +21,9 @@
 
 enum { COMMANDS_MAX = 1024, STRINGS_MAX = 4096, KILL_LIMIT_MS = 2000, WATCH_MS = 100 };
 
-/* A cgroup for one command after the other. One that was killed takes no new process: the
- * kernel compares its kill count with that of the cgroup that the process was cloned from. */
+/* A cgroup for one command after the other. One that was killed takes no new process:
+ * the kernel compares its kill count with that of the cgroup that the process was
+ * cloned from. */
 struct group {
     int dir, events, kill; /* descriptors */
     uint32_t number;       /* of its name; 0: a free slot */
@@ -32,8 +34,8 @@ struct command {
     uint32_t id;
     bool used, exited;
     pid_t leader, supervisor;
-    int group;          /* index or -1 */
-    uint32_t kill_id;   /* a kill that waits for the end of all; 0 */
+    int group;        /* index or -1 */
+    uint32_t kill_id; /* a kill that waits for the end of all; 0 */
     uint64_t kill_since_ms;
     uint32_t oom_before, pids_before;
 };
@@ -70,7 +72,8 @@ void run_init(struct guest *g)
     last_pids = cgroup_count(g->groups.pids_events, "max");
 }
 
-/* --- groups -------------------------------------------------------------------------------- */
+/* --- groups
+ * -------------------------------------------------------------------------------- */
 
 static bool populated(const struct group *group)
 {
@@ -132,7 +135,8 @@ static int take_group(struct guest *g)
     return free_slot;
 }
 
-/* --- the child ----------------------------------------------------------------------------- */
+/* --- the child
+ * ----------------------------------------------------------------------------- */
 
 struct spawn {
     char **argv, **envp;
@@ -190,8 +194,8 @@ static inline __attribute__((always_inline)) long clone3_here(struct clone_args 
     return rc;
 }
 
-/* vfork into a cgroup. The system call must not be a function call: the child would return
- * from it and overwrite the frame that the parent returns to. */
+/* vfork into a cgroup. The system call must not be a function call: the child would
+ * return from it and overwrite the frame that the parent returns to. */
 static __attribute__((noinline)) pid_t spawn(struct spawn *s, int group_dir)
 {
     struct clone_args args = {.flags = CLONE_VM | CLONE_VFORK, .exit_signal = SIGCHLD};
@@ -215,7 +219,8 @@ static __attribute__((noinline)) pid_t spawn(struct spawn *s, int group_dir)
     return (pid_t)pid;
 }
 
-/* A process of its own that adopts what the command leaves, and reports the leader's end. */
+/* A process of its own that adopts what the command leaves, and reports the leader's
+ * end. */
 _Noreturn static void supervise(struct spawn *s, uint32_t id, int ready)
 {
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
@@ -259,7 +264,8 @@ static pid_t spawn_supervised(struct spawn *s, uint32_t id, pid_t *ret_superviso
     return start[0];
 }
 
-/* --- requests ------------------------------------------------------------------------------ */
+/* --- requests
+ * ------------------------------------------------------------------------------ */
 
 static char *strings[STRINGS_MAX + 2];
 
@@ -269,8 +275,9 @@ static int read_strings(const struct wire_message *m, const struct guest_exec *r
 {
     size_t want = (size_t)request->argc + request->envc + 1, k = 0;
     struct str tail = m->tail;
-    if (request->argc == 0 || request->argc > STRINGS_MAX || request->envc > STRINGS_MAX ||
-        want > STRINGS_MAX || tail.n == 0 || tail.p[tail.n - 1] != '\0')
+    if (request->argc == 0 || request->argc > STRINGS_MAX ||
+        request->envc > STRINGS_MAX || want > STRINGS_MAX || tail.n == 0 ||
+        tail.p[tail.n - 1] != '\0')
         return -1;
     for (size_t i = 0; i < want; i++) {
         ptrdiff_t end = str_find(tail, '\0');
@@ -328,14 +335,18 @@ void run_exec(struct guest *g, struct wire_message *m)
         guest_fail(g, m->id, GUEST_WHAT_BAD_REQUEST, EINVAL, "exec");
         return;
     }
-    s.argv[0] = (char *)(uintptr_t)find_program(s.envp, s.argv[0], program, sizeof program);
+    s.argv[0] =
+        (char *)(uintptr_t)find_program(s.envp, s.argv[0], program, sizeof program);
     memcpy(s.fds, m->fds, sizeof s.fds);
     if (!g->relaxed && !(g->layers & LAYER_CGROUP_MEMORY))
         s.data_limit = g->memory_bytes;
     if (!(g->layers & (LAYER_CGROUP_PIDS | LAYER_PID_MAX)))
         s.process_limit = g->pids;
-    *c = (struct command){.id = m->id, .used = true, .group = -1,
-                          .oom_before = last_oom, .pids_before = last_pids};
+    *c = (struct command){.id = m->id,
+                          .used = true,
+                          .group = -1,
+                          .oom_before = last_oom,
+                          .pids_before = last_pids};
     if (g->layers & LAYER_CGROUP_KILL) {
         c->group = take_group(g);
         c->leader = spawn(&s, c->group >= 0 ? groups[c->group].dir : -1);
@@ -354,7 +365,8 @@ void run_exec(struct guest *g, struct wire_message *m)
     guest_answer(g, GUEST_STARTED, m->id, &started, sizeof started);
 }
 
-/* --- ends ---------------------------------------------------------------------------------- */
+/* --- ends
+ * ---------------------------------------------------------------------------------- */
 
 static void count_events(struct guest *g)
 {
@@ -371,7 +383,8 @@ static bool has_descendants(const struct command *c)
     return c->supervisor > 0 && kill(c->supervisor, 0) == 0;
 }
 
-/* The slot is free again when the leader is reaped and nobody waits for its descendants. */
+/* The slot is free again when the leader is reaped and nobody waits for its
+ * descendants. */
 static void settle(struct guest *g, struct command *c)
 {
     if (c->kill_id && !has_descendants(c)) {
@@ -426,13 +439,16 @@ void run_supervisor_news(struct guest *g)
     struct report report;
     while (read(report_pipe[0], &report, sizeof report) == sizeof report)
         for (int i = 0; i < COMMANDS_MAX; i++)
-            if (commands[i].used && !commands[i].exited && commands[i].id == report.exec_id)
+            if (commands[i].used && !commands[i].exited &&
+                commands[i].id == report.exec_id)
                 leader_ended(g, &commands[i], report.status);
 }
 
-/* --- killing ------------------------------------------------------------------------------- */
+/* --- killing
+ * ------------------------------------------------------------------------------- */
 
-/* Stops, then kills all descendants of `root` found in /proc; returns how many there were. */
+/* Stops, then kills all descendants of `root` found in /proc; returns how many there
+ * were. */
 static int kill_descendants(pid_t root, int signal)
 {
     static pid_t tree[4096];
@@ -440,7 +456,8 @@ static int kill_descendants(pid_t root, int signal)
     tree[0] = root;
     for (int i = 0; i < n; i++) {
         char path[64], text[8192];
-        snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)tree[i], (int)tree[i]);
+        snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)tree[i],
+                 (int)tree[i]);
         int fd = open(path, O_RDONLY | O_CLOEXEC);
         ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
         fd_close(&fd);
@@ -499,7 +516,8 @@ void run_kill(struct guest *g, const struct wire_message *m)
     settle(g, c);
 }
 
-/* --- the clock, only while it is needed ---------------------------------------------------- */
+/* --- the clock, only while it is needed
+ * ---------------------------------------------------- */
 
 int run_tick_ms(struct guest *g)
 {

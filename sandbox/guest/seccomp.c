@@ -38,7 +38,8 @@
 enum {
     CALL_CLONE3 = 435,
     CALL_OPENAT2 = 437,
-    /* Calls up to this one are known to us; later ones get ENOSYS. 469: file_setattr. */
+    /* Calls up to this one are known to us; later ones get ENOSYS. 469: file_setattr.
+     */
     NEWEST_CALL = 469,
 };
 
@@ -129,16 +130,16 @@ static const struct rule rules[] = {
     {SYS_unshare, DENY, ALWAYS},
     {SYS_name_to_handle_at, DENY, ALWAYS},
     {SYS_open_by_handle_at, DENY, ALWAYS},
-    {428, ABSENT, ALWAYS}, /* open_tree */
-    {429, ABSENT, ALWAYS}, /* move_mount */
-    {430, ABSENT, ALWAYS}, /* fsopen */
-    {431, ABSENT, ALWAYS}, /* fsconfig */
-    {432, ABSENT, ALWAYS}, /* fsmount */
-    {433, ABSENT, ALWAYS}, /* fspick */
-    {442, ABSENT, ALWAYS}, /* mount_setattr */
-    {457, ABSENT, ALWAYS}, /* statmount */
-    {458, ABSENT, ALWAYS}, /* listmount */
-    {467, ABSENT, ALWAYS}, /* open_tree_attr */
+    {428, ABSENT, ALWAYS},            /* open_tree */
+    {429, ABSENT, ALWAYS},            /* move_mount */
+    {430, ABSENT, ALWAYS},            /* fsopen */
+    {431, ABSENT, ALWAYS},            /* fsconfig */
+    {432, ABSENT, ALWAYS},            /* fsmount */
+    {433, ABSENT, ALWAYS},            /* fspick */
+    {442, ABSENT, ALWAYS},            /* mount_setattr */
+    {457, ABSENT, ALWAYS},            /* statmount */
+    {458, ABSENT, ALWAYS},            /* listmount */
+    {467, ABSENT, ALWAYS},            /* open_tree_attr */
     {CALL_CLONE3, ABSENT, NO_CLONE3}, /* clone3: its flags cannot be seen from here */
     {SYS_clone, CHECK_CLONE, ALWAYS},
     /* by argument */

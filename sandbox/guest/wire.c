@@ -47,7 +47,8 @@ static void take_fds(struct wire_message *m, struct msghdr *msg)
     }
 }
 
-/* How long the struct behind the header is follows from the lengths; its type checks it. */
+/* How long the struct behind the header is follows from the lengths; its type checks
+ * it. */
 int wire_recv(int sock, char *room, struct wire_message *m)
 {
     union control control;

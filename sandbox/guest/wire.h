@@ -9,7 +9,8 @@ struct wire_message {
     const char *body; /* the struct of the type; body_bytes long */
     size_t body_bytes;
     struct str tail;
-    int fds[GUEST_FDS_MAX]; /* the receiver's: wire_close_fds(), or taken and set to -1 */
+    int fds[GUEST_FDS_MAX]; /* the receiver's: wire_close_fds(), or taken and set to -1
+                             */
     int fd_count;
 };
 
@@ -25,8 +26,9 @@ struct wire_out {
 /* 0, or -1 with errno (EAGAIN: the peer reads too slowly). */
 int wire_send(int sock, const struct wire_out *m);
 
-/* One datagram into `room` (GUEST_MESSAGE_MAX bytes). 1: a message; 0: the peer has gone; -1:
- * errno (EAGAIN: none now; EBADMSG: not of this protocol). All descriptors are CLOEXEC. */
+/* One datagram into `room` (GUEST_MESSAGE_MAX bytes). 1: a message; 0: the peer has
+ * gone; -1: errno (EAGAIN: none now; EBADMSG: not of this protocol). All descriptors
+ * are CLOEXEC. */
 int wire_recv(int sock, char *room, struct wire_message *m);
 
 void wire_close_fds(struct wire_message *m);

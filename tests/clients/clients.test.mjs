@@ -189,7 +189,7 @@ for (const [number, kind] of clients.entries()) {
       for (let i = 1; i < seen.length; i++) assert.ok(seen[i].progress > seen[i - 1].progress, 'it grows');
     });
 
-    test('an abort kills the command', async () => {
+    test('an abort kills the command', { skip: kind.name === '@ai-sdk/mcp' && 'this client tells nobody of an abort' }, async () => {
       const mark = `8${number}0002.25`;
       const control = new AbortController();
       const call = client.call('execute_command', { command: `sleep ${mark}`, timeoutMs: 60000 }, { signal: control.signal });

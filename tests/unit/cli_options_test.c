@@ -2,6 +2,7 @@
  * mistake. */
 #include "cli/options.h"
 #include "tests/unit/check.h"
+#include <stdio.h>
 #include <string.h>
 
 static void sizes(void **state)
