@@ -39,9 +39,6 @@ static void line(const char *verdict, const char *name, const char *text)
     printf("%-8s %s: %s\n", verdict, name, text);
 }
 
-/* --- end to end
- * -------------------------------------------------------------------------- */
-
 static void give_up(struct doctor *d, const struct err *err)
 {
     d->failed = d->finished = true;
@@ -136,9 +133,6 @@ static int end_to_end(struct doctor *d, const struct options *o,
     }
     return rc;
 }
-
-/* --- telling
- * ----------------------------------------------------------------------------- */
 
 static void tell_toolchains(char *output)
 {

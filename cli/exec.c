@@ -52,9 +52,6 @@ struct exec {
     int status;
 };
 
-/* --- ending
- * ------------------------------------------------------------------------------ */
-
 static void quit(struct exec *x, int status)
 {
     if (x->quitting)
@@ -104,9 +101,6 @@ static struct json content_of(struct json result, const struct err *failed,
     }
     return (struct json){0};
 }
-
-/* --- output
- * ------------------------------------------------------------------------------ */
 
 static void go_on(struct exec *x);
 static void read_more(struct exec *x);
@@ -237,9 +231,6 @@ static void on_pump(void *ctx)
     go_on(ctx);
 }
 
-/* --- input
- * ------------------------------------------------------------------------------- */
-
 static void on_input(void *ctx, struct json result, const struct err *failed)
 {
     struct exec *x = ctx;
@@ -302,9 +293,6 @@ static void read_more(struct exec *x)
     loop_io_want(x->in, reads ? LOOP_READ : 0);
 }
 
-/* --- signals
- * ----------------------------------------------------------------------------- */
-
 static void on_signalled(void *ctx, struct json result, const struct err *failed)
 {
     (void)ctx; /* a command that has just ended cannot be signalled: its end follows */
@@ -334,9 +322,6 @@ static void on_end_signal(void *ctx, int signum)
 {
     quit(ctx, EXIT_SIGNALLED + signum);
 }
-
-/* --- starting
- * ---------------------------------------------------------------------------- */
 
 static void on_started(void *ctx, struct json result, const struct err *failed)
 {
@@ -431,9 +416,6 @@ static void on_wake(void *ctx)
     struct exec *x = ctx;
     loop_later_ask(x->flush);
 }
-
-/* --- setting up
- * -------------------------------------------------------------------------- */
 
 static int start_server(struct exec *x, const char *executable, struct err *err)
 {

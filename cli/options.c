@@ -2,9 +2,6 @@
 #include <getopt.h>
 #include <string.h>
 
-/* --- values
- * ------------------------------------------------------------------------------ */
-
 /* Digits with at most one point, in thousandths; *rest is what follows. */
 static int parse_decimal(const char *text, uint64_t *ret_millis, const char **ret_rest)
 {
@@ -116,9 +113,6 @@ int options_count(const char *text, uint64_t min, uint64_t max, uint64_t *ret_co
     return err_set(err, ERR_INVALID, "\"%s\" is not a number from %llu to %llu", text,
                    (unsigned long long)min, (unsigned long long)max);
 }
-
-/* --- flags
- * ------------------------------------------------------------------------------- */
 
 enum flag {
     FLAG_WORKSPACE = 256,

@@ -98,9 +98,6 @@ static bool read_text(const char *path, char *to, size_t size)
     return n >= 0;
 }
 
-/* --- namespaces
- * -------------------------------------------------------------------------- */
-
 /* A user namespace of one id, with the namespaces that `more` names. */
 static bool enter_user_namespace(struct outcome *o, int more)
 {
@@ -193,9 +190,6 @@ static void probe_network(struct probe_result *r)
                o.step, strerror(o.sys));
 }
 
-/* --- files
- * ------------------------------------------------------------------------------- */
-
 static void try_overlay(struct outcome *o)
 {
     if (!enter_user_namespace(o, 0) ||
@@ -221,9 +215,6 @@ static void probe_overlay(struct probe_result *r)
         result(r, PROBE_WEAKER, "%s: %s; /usr stays read-only inside", o.step,
                strerror(o.sys));
 }
-
-/* --- limits
- * ------------------------------------------------------------------------------ */
 
 static void try_pid_max(struct outcome *o)
 {
@@ -312,9 +303,6 @@ static void probe_cgroups(struct probe_result *r)
         "delegated scope: systemd-run --user --scope -p Delegate=yes sandquay ...",
         strerror(sys));
 }
-
-/* --- filters
- * ----------------------------------------------------------------------------- */
 
 static void try_seccomp(struct outcome *o)
 {

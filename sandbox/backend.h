@@ -115,9 +115,6 @@ struct sandboxes {
     bool finishing;
 };
 
-/* --- backend -> common part
- * ----------------------------------------------------------------- */
-
 void sandbox_created(struct sandbox *sb, int level, uint32_t layers,
                      const char *notice);
 /* Creation failed: the sandbox goes away. */
@@ -146,8 +143,6 @@ struct sandbox *sandbox_find(struct sandboxes *set, uint64_t id);
 struct command *command_find(struct sandboxes *set, uint64_t id);
 void file_op_free(struct file_op *op);
 
-/* --- command.c for sandboxes.c
- * --------------------------------------------------------------- */
 void command_orphan_all(struct sandbox *sb, const char *why);
 void command_forget_owner(struct sandboxes *set, uint64_t owner);
 void command_forget_all(struct sandboxes *set);

@@ -21,9 +21,6 @@ static uint64_t kept(const struct command *c)
     return output_kept(&c->out[0]) + output_kept(&c->out[1]);
 }
 
-/* --- life
- * ---------------------------------------------------------------------------------- */
-
 static void command_free(struct command *c)
 {
     struct sandboxes *set = c->set;
@@ -155,9 +152,6 @@ void command_start(struct sandboxes *set, uint64_t sandbox,
     sb->running++;
     set->backend->run(set->impl, c, spec);
 }
-
-/* --- what backends report
- * ------------------------------------------------------------------- */
 
 void command_started(struct command *c)
 {
@@ -327,9 +321,6 @@ void command_forget_all(struct sandboxes *set)
         command_free(set->oldest);
 }
 
-/* --- asking
- * ---------------------------------------------------------------------------------- */
-
 int command_get(struct sandboxes *set, uint64_t owner, uint64_t command,
                 struct command_info *ret_info, struct err *err)
 {
@@ -440,9 +431,6 @@ void command_tell(void *ctx)
     for (struct command *c = set->oldest; c; c = c->next)
         c->news = false;
 }
-
-/* --- acting
- * --------------------------------------------------------------------------------- */
 
 int command_input(struct sandboxes *set, uint64_t command, struct str bytes, bool close,
                   size_t *ret_taken, struct err *err)

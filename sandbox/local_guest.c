@@ -10,9 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* --- what was asked
- * ------------------------------------------------------------------------- */
-
 static struct pending *expect(struct box *box, enum pending_kind kind)
 {
     struct pending *p = mem_new(struct pending);
@@ -72,9 +69,6 @@ static int send_message(struct box *box, const struct wire_out *m, struct err *e
     err_sys(err, errno, "asking the sandbox");
     return err_remedy(err, "it is overloaded or ending: try again");
 }
-
-/* --- commands
- * ------------------------------------------------------------------------------- */
 
 static const char *const environment[] = {
     "PATH=/root/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/"
@@ -255,9 +249,6 @@ static void exec_ended(struct box *box, struct pending *p, const struct guest_ex
                                            .oom_killed = e->oom_killed});
 }
 
-/* --- files
- * ---------------------------------------------------------------------------------- */
-
 void local_guest_file(struct box *box, struct file_op *op)
 {
     struct err err;
@@ -398,9 +389,6 @@ static void committed(struct box *box, struct pending *p)
     if (op)
         finish_file(op, existed, NULL);
 }
-
-/* --- answers
- * -------------------------------------------------------------------------------- */
 
 static void failed_message(struct box *box, struct pending *p,
                            const struct wire_message *m)

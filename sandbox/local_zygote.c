@@ -19,9 +19,6 @@ enum { READY_LIMIT_MS = 10000, GONE_LIMIT_MS = 1500, ZYGOTE_SOCKET = 3 };
 
 static char room[GUEST_MESSAGE_MAX];
 
-/* --- the process
- * ---------------------------------------------------------------------------- */
-
 /* After fork: only async-signal-safe calls. Nothing of ours goes along: no environment,
  * no descriptor but the socket and the log. */
 _Noreturn static void become_zygote(const char *path, int sock, int null)
@@ -127,9 +124,6 @@ void local_zygote_stop(struct local *l)
     fd_close(&l->zygote_pidfd);
     l->zygote_pid = -1;
 }
-
-/* --- a sandbox
- * ------------------------------------------------------------------------------ */
 
 static void on_guest_message(void *ctx, unsigned events);
 
@@ -247,9 +241,6 @@ void local_box_free(struct box *box)
     fd_close(&box->lock_fd);
     mem_free(box);
 }
-
-/* --- becoming ready
- * ------------------------------------------------------------------------- */
 
 static void on_refused(void *ctx, const char *what)
 {

@@ -65,9 +65,6 @@ void sandboxes_free(struct sandboxes *set);
  * ones. */
 void sandboxes_drop_owner(struct sandboxes *set, uint64_t owner);
 
-/* --- sandboxes
- * ------------------------------------------------------------------------- */
-
 struct sandbox_info {
     uint64_t id;
     struct str name; /* a default sandbox without a name: "default" */
@@ -91,9 +88,6 @@ struct sandbox_probe {
     uint32_t layers;
     uint64_t create_us, run_us, destroy_us;
 };
-
-/* --- commands
- * --------------------------------------------------------------------------- */
 
 enum command_status {
     COMMAND_RUNNING,
@@ -180,9 +174,6 @@ int command_signal(struct sandboxes *set, uint64_t command, int signum,
 /* Kills it and every descendant; its status becomes `status` (TIMED_OUT or KILLED) once
  * dead. */
 void command_kill(struct sandboxes *set, uint64_t command, enum command_status status);
-
-/* --- files
- * ------------------------------------------------------------------------------ */
 
 /* The file as an open descriptor of a regular file (borrowed during the call; dup to
  * keep) and its size. Errors: NOT_FOUND, INVALID (directory, fifo, ...), DENIED, IO. */

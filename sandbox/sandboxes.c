@@ -54,9 +54,6 @@ int sandboxes_new(struct sandboxes **ret_set, struct loop *loop,
     return 0;
 }
 
-/* --- one sandbox
- * ---------------------------------------------------------------------------- */
-
 struct sandbox *sandbox_find(struct sandboxes *set, uint64_t id)
 {
     uint32_t slot = (uint32_t)id;
@@ -150,9 +147,6 @@ void sandbox_lost(struct sandbox *sb, const char *why)
     sandbox_release(sb);
 }
 
-/* --- opening
- * ------------------------------------------------------------------------------- */
-
 static struct sandbox *find_named(struct sandboxes *set, uint64_t owner,
                                   struct str name)
 {
@@ -212,9 +206,6 @@ void sandbox_open(struct sandboxes *set, uint64_t owner, struct str name,
         answer_waiters(sb, NULL);
 }
 
-/* --- ends
- * ---------------------------------------------------------------------------------- */
-
 static void drop(struct sandbox *sb)
 {
     while (sb->waiters) {
@@ -255,9 +246,6 @@ void sandboxes_free(struct sandboxes *set)
     mem_free(set->command_slots);
     mem_free(set);
 }
-
-/* --- files
- * --------------------------------------------------------------------------------- */
 
 void file_op_free(struct file_op *op)
 {

@@ -31,9 +31,6 @@ struct part {
     struct str bytes;
 };
 
-/* --- where to go on
- * ---------------------------------------------------------------------- */
-
 static struct tools_cursor *cursor_of(struct tools_ctx *tools, uint64_t command,
                                       bool make)
 {
@@ -74,9 +71,6 @@ static void place(struct call *call, const struct command_info *info,
         part[i].next = part[i].offset;
     }
 }
-
-/* --- taking
- * ------------------------------------------------------------------------------ */
 
 static bool is_base64(struct call *call)
 {
@@ -133,9 +127,6 @@ static bool is_behind(const struct part *part, const struct command_output *out)
 {
     return part->wanted && part->next < out->total_bytes;
 }
-
-/* --- answering
- * --------------------------------------------------------------------------- */
 
 static void write_part(struct json_writer *w, struct call *call, int stream,
                        const struct part *part, const struct command_output *out)
@@ -219,9 +210,6 @@ static bool answer_news(struct call *call, const struct command_info *info,
     return true;
 }
 
-/* --- the list
- * ---------------------------------------------------------------------------- */
-
 static void write_row(struct json_writer *w, const struct command_info *info)
 {
     struct str command = output_head(info->command, LIST_COMMAND_BYTES);
@@ -265,9 +253,6 @@ static void answer_list(struct call *call)
     call_result_structured(call, buf_str(&text));
     buf_finish(&text);
 }
-
-/* --- waiting
- * ----------------------------------------------------------------------------- */
 
 static void release(struct tool_job *job)
 {

@@ -2,9 +2,6 @@
 #include "tools/tools.h"
 #include <stdio.h>
 
-/* --- arguments
- * --------------------------------------------------------------------------- */
-
 struct str tool_arg_str(struct call *call, struct str key)
 {
     return json_str(json_get(call_args(call), key), call_arena(call));
@@ -34,9 +31,6 @@ int tool_check_nul(const char *what, struct str s, struct err *err)
     err_set(err, ERR_INVALID, "%s holds a NUL character", what);
     return err_remedy(err, "send the %s without \\u0000", what);
 }
-
-/* --- refusing
- * ---------------------------------------------------------------------------- */
 
 static const char *usual_remedy(enum err_kind kind)
 {
@@ -68,9 +62,6 @@ void tool_fail(struct call *call, struct err *err)
         err_remedy(err, "%s", usual_remedy(err->kind));
     call_fail(call, err);
 }
-
-/* --- commands
- * ---------------------------------------------------------------------------- */
 
 struct tool_id tool_command_id(uint64_t command)
 {

@@ -14,9 +14,6 @@ enum {
     RESULT_MAX = 4 * 1024 * 1024,
 };
 
-/* --- cutting
- * ----------------------------------------------------------------------------- */
-
 static bool is_continuation(char c)
 {
     return ((unsigned char)c & 0xc0) == 0x80;
@@ -86,9 +83,6 @@ void output_share(size_t budget, const size_t want[2], size_t ret_share[2])
         ret_share[1] = budget - half;
     }
 }
-
-/* --- fetching
- * ---------------------------------------------------------------------------- */
 
 /* What an answer could show of one stream: all of it, or a first and a last part. */
 struct shown {
@@ -180,9 +174,6 @@ struct str output_last_line(struct sandboxes *set, const struct command_info *in
         line = str_from(line, (size_t)(cr - line.p) + 1);
     return output_head(line, LINE_BYTES);
 }
-
-/* --- writing
- * ----------------------------------------------------------------------------- */
 
 static const char *status_name(enum command_status status)
 {

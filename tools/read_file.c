@@ -35,9 +35,6 @@ struct page {
     bool at_end;                     /* there is nothing behind it */
 };
 
-/* --- reading
- * ----------------------------------------------------------------------------- */
-
 /* Reads up to n bytes at offset; fewer only at the end of the file. */
 static ssize_t read_at(int fd, char *to, size_t n, uint64_t offset)
 {
@@ -106,9 +103,6 @@ static int find_line(struct page *page, struct err *err)
             (unsigned long long)page->first_line, (unsigned long long)lines);
     return err_remedy(err, "use a startLine within the file");
 }
-
-/* --- text
- * -------------------------------------------------------------------------------- */
 
 /* The bytes without a character that is cut at either side. */
 static void whole_characters(struct page *page)
@@ -182,9 +176,6 @@ static void note_text(struct page *page, uint64_t lines, struct buf *note)
         buf_addf(note, "; go on with startLine %llu)",
                  (unsigned long long)(page->first_line + lines));
 }
-
-/* --- answering
- * --------------------------------------------------------------------------- */
 
 static void end_content(struct page *page, struct json_writer *w, struct buf *note)
 {

@@ -37,9 +37,6 @@ struct spawn {
     void *ctx;
 };
 
-/* --- the end
- * ----------------------------------------------------------------------------- */
-
 static bool reap(struct spawn *s, int options)
 {
     if (s->pid == 0)
@@ -89,9 +86,6 @@ static void out_ended(struct spawn *s)
     close_now(s->in);
     tell_lost(s);
 }
-
-/* --- its stdout
- * -------------------------------------------------------------------------- */
 
 static void handle_line(struct spawn *s, struct str line)
 {
@@ -154,9 +148,6 @@ static void on_exit_of_process(void *ctx, unsigned events)
     tell_lost(s);
 }
 
-/* --- its stdin
- * --------------------------------------------------------------------------- */
-
 void spawn_flush(struct spawn *s)
 {
     bool blocked = false;
@@ -188,9 +179,6 @@ static void on_writable(void *ctx, unsigned events)
     (void)events;
     spawn_flush(ctx);
 }
-
-/* --- start and end
- * ----------------------------------------------------------------------- */
 
 /* posix_spawn with stdin and stdout in place, default signals, a session of its own. */
 static int start(const struct spawn_config *config, int in, int out, pid_t *ret_pid)

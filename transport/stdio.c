@@ -45,9 +45,6 @@ struct stdio {
     void *ctx;
 };
 
-/* --- start and end
- * ----------------------------------------------------------------------- */
-
 int stdio_claim(struct stdio_fds *ret_fds, struct err *err)
 {
     for (int fd = 0; fd <= 2; fd++)
@@ -83,9 +80,6 @@ static void on_end(void *ctx)
     struct stdio *t = ctx;
     t->done(t->ctx);
 }
-
-/* --- out
- * --------------------------------------------------------------------------------- */
 
 static size_t waiting(const struct stdio *t)
 {
@@ -163,9 +157,6 @@ static void on_wake(void *ctx)
     struct stdio *t = ctx;
     loop_later_ask(t->flush_later);
 }
-
-/* --- in
- * ---------------------------------------------------------------------------------- */
 
 static bool is_blank(struct str s)
 {
@@ -313,9 +304,6 @@ static void on_readable(void *ctx, unsigned events)
             flush_and_go_on(t);
     }
 }
-
-/* --- what else ends it
- * ------------------------------------------------------------------- */
 
 static void on_linger(void *ctx)
 {

@@ -14,9 +14,6 @@
 static char own[CGROUP_KINDS]
                [256]; /* directory of the group we run in, "" if not mounted */
 
-/* --- small files
- * --------------------------------------------------------------------------- */
-
 static ssize_t slurp(const char *path, char *to, size_t room)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -57,9 +54,6 @@ static bool lists(const char *list, const char *word)
     }
     return false;
 }
-
-/* --- finding the hierarchies
- * --------------------------------------------------------------- */
 
 /* The path behind "N:controllers:" of /proc/self/cgroup; v2's line is "0::". */
 static void own_path(const char *controller, char *to, size_t room)
@@ -143,9 +137,6 @@ void cgroup_init(void)
     for (int k = 0; k < CGROUP_KINDS; k++)
         remove_leftovers(own[k]);
 }
-
-/* --- making
- * -------------------------------------------------------------------------------- */
 
 static bool v2_has(const char *dir, const char *controller)
 {
@@ -289,9 +280,6 @@ int cgroup_enter(const struct cgroup_set *set, pid_t pid)
             return -1;
     return 0;
 }
-
-/* --- the end
- * ------------------------------------------------------------------------------- */
 
 uint32_t cgroup_count(int events_fd, const char *key)
 {

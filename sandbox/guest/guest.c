@@ -17,9 +17,6 @@
 
 static char room[GUEST_MESSAGE_MAX];
 
-/* --- answers
- * ------------------------------------------------------------------------------- */
-
 /* The server reads promptly or is gone; a full socket is waited for. */
 void guest_answer_fd(struct guest *g, const struct wire_out *m)
 {
@@ -47,9 +44,6 @@ void guest_fail(struct guest *g, uint32_t id, enum guest_what what, int sys,
                                           .body_bytes = sizeof failed,
                                           .tail = str_of(text)});
 }
-
-/* --- set-up
- * -------------------------------------------------------------------------------- */
 
 _Noreturn static void give_up(struct guest *g, const char *step)
 {
@@ -142,9 +136,6 @@ static void set_up(struct guest *g, struct guest_setup *setup)
                                           .fd_count = 1});
     fd_close(&listener);
 }
-
-/* --- serving
- * ------------------------------------------------------------------------------- */
 
 static void serve_message(struct guest *g)
 {

@@ -20,9 +20,6 @@ struct guest_setup {
 /* Never returns. */
 _Noreturn void guest_main(struct guest_setup *setup);
 
-/* --- shared by guest.c, run.c and files.c
- * --------------------------------------------------- */
-
 struct guest {
     int server;
     struct seccomp_wishes wishes;

@@ -57,9 +57,6 @@ static void fail(uint32_t id, int sys, const char *step)
                                          .tail = str_of(step)});
 }
 
-/* --- making a sandbox
- * ---------------------------------------------------------------------- */
-
 static int make_trees(struct guest_setup *setup, pid_t pid, uid_t base)
 {
     char path[64];
@@ -235,9 +232,6 @@ static void create(struct wire_message *m)
     cgroup_make(&setup.groups, ++number, &request);
     start(c, &setup, m);
 }
-
-/* --- ends
- * ---------------------------------------------------------------------------------- */
 
 static void bury(struct child *c)
 {

@@ -141,9 +141,6 @@ static const struct step proc_end[] = {
     {OP_COVER, "/usr/local/etc", NULL, 0, NULL, true},
 };
 
-/* --- the plan
- * ------------------------------------------------------------------------------ */
-
 enum { STEPS_MAX = 128 };
 
 struct program {
@@ -209,9 +206,6 @@ static void make_program(struct program *p, const struct mount_plan *plan)
         add(p,
             (struct step){OP_READONLY, "/workspace", NULL, AT_RECURSIVE, NULL, false});
 }
-
-/* --- the interpreter
- * ----------------------------------------------------------------------- */
 
 static int open_tree(const char *path, unsigned flags)
 {

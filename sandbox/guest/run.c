@@ -72,9 +72,6 @@ void run_init(struct guest *g)
     last_pids = cgroup_count(g->groups.pids_events, "max");
 }
 
-/* --- groups
- * -------------------------------------------------------------------------------- */
-
 static bool populated(const struct group *group)
 {
     return cgroup_count(group->events, "populated") != 0;
@@ -134,9 +131,6 @@ static int take_group(struct guest *g)
     groups[free_slot].busy = true;
     return free_slot;
 }
-
-/* --- the child
- * ----------------------------------------------------------------------------- */
 
 struct spawn {
     char **argv, **envp;
@@ -264,9 +258,6 @@ static pid_t spawn_supervised(struct spawn *s, uint32_t id, pid_t *ret_superviso
     return start[0];
 }
 
-/* --- requests
- * ------------------------------------------------------------------------------ */
-
 static char *strings[STRINGS_MAX + 2];
 
 /* argv, NULL, envp, NULL and the working directory, out of the tail. */
@@ -365,9 +356,6 @@ void run_exec(struct guest *g, struct wire_message *m)
     guest_answer(g, GUEST_STARTED, m->id, &started, sizeof started);
 }
 
-/* --- ends
- * ---------------------------------------------------------------------------------- */
-
 static void count_events(struct guest *g)
 {
     if (g->groups.memory_events >= 0)
@@ -444,9 +432,6 @@ void run_supervisor_news(struct guest *g)
                 leader_ended(g, &commands[i], report.status);
 }
 
-/* --- killing
- * ------------------------------------------------------------------------------- */
-
 /* Stops, then kills all descendants of `root` found in /proc; returns how many there
  * were. */
 static int kill_descendants(pid_t root, int signal)
@@ -515,9 +500,6 @@ void run_kill(struct guest *g, const struct wire_message *m)
     kill_tree(c);
     settle(g, c);
 }
-
-/* --- the clock, only while it is needed
- * ---------------------------------------------------- */
 
 int run_tick_ms(struct guest *g)
 {

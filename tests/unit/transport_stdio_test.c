@@ -14,9 +14,6 @@
 
 enum { ANSWER_MAX = 128 * 1024 * 1024, BIG_BYTES = 1024 * 1024, PATIENCE_MS = 20000 };
 
-/* --- the server
- * -------------------------------------------------------------------------- */
-
 static const char big_definition[] =
     "{\"name\":\"big\",\"inputSchema\":{\"type\":\"object\",\"properties\":{}}}";
 
@@ -139,9 +136,6 @@ static void assert_contains(struct str s, const char *part)
         fail_msg("\"%.*s\" does not contain %s", (int)(s.n < 300 ? s.n : 300), s.p,
                  part);
 }
-
-/* --- tests
- * ------------------------------------------------------------------------------- */
 
 #define PING(id) "{\"jsonrpc\":\"2.0\",\"id\":" #id ",\"method\":\"ping\"}"
 

@@ -110,9 +110,6 @@ static void command_line(struct buf *line, unsigned id, const char *command)
     end_call(line);
 }
 
-/* --- exec -> initialize answered
- * ------------------------------------------------------- */
-
 static int one_start(const struct bench *b, bool ours, double *ret_s, struct err *err)
 {
     struct peer p = {0};
@@ -148,9 +145,6 @@ static int measure_init(const struct bench *b, struct measurement *m, struct err
     }
     return 0;
 }
-
-/* --- idle memory
- * ------------------------------------------------------------------------ */
 
 /* VmRSS of a process in MB (10^6 bytes). */
 static int resident_mb(pid_t pid, double *ret_mb, struct err *err)
@@ -202,9 +196,6 @@ static int measure_memory(const struct bench *b, struct measurement *m, struct e
     }
     return 0;
 }
-
-/* --- ping
- * ------------------------------------------------------------------------------- */
 
 static int ping_block(struct peer *p, bool ours, struct sample *s, struct err *err)
 {
@@ -321,9 +312,6 @@ static int measure_pings(const struct bench *b, struct measurement *m, struct er
     return rc;
 }
 
-/* --- execute_command true
- * --------------------------------------------------------------- */
-
 static int one_bare(const char *command, double *ret_s, struct err *err)
 {
     struct bare bare;
@@ -359,9 +347,6 @@ static int measure_execute(const struct bench *b, struct measurement *m,
     peer_finish(&ours);
     return rc;
 }
-
-/* --- write_file, read_file
- * -------------------------------------------------------------- */
 
 /* size_bytes of source code and JSON: newlines and quotes, about one escape in 16
  * bytes. */
@@ -523,9 +508,6 @@ static int measure_read(const struct bench *b, struct measurement *m, struct err
     return rc;
 }
 
-/* --- 50 commands at once
- * ---------------------------------------------------------------- */
-
 static int bare_burst(double *ret_s, struct err *err)
 {
     struct bare bare[BURST];
@@ -586,9 +568,6 @@ static int measure_burst(const struct bench *b, struct measurement *m, struct er
     peer_finish(&ours);
     return rc;
 }
-
-/* --- stdin closed
- * ----------------------------------------------------------------------- */
 
 static void wait_s(double seconds)
 {
