@@ -331,7 +331,7 @@ static void on_zygote_message(void *ctx, unsigned events)
     struct local *l = ctx;
     struct wire_message m;
     (void)events;
-    int rc;
+    int rc = -1;
     while (l->zygote && (rc = wire_recv(loop_io_fd(l->zygote), room, &m)) > 0) {
         zygote_message(l, &m);
         wire_close_fds(&m);

@@ -10,7 +10,7 @@
  * the function returns, unless sandboxes_free() comes first (then never). The
  * callback's arguments live during the call only. err is NULL on success.
  *
- * Limits and words are those of design.md section 3 (see docs/limits.md). */
+ * The limits' defaults are in sandbox_limits_default(). */
 #pragma once
 #include "base/err.h"
 #include "base/str.h"
@@ -81,13 +81,6 @@ typedef void sandbox_open_fn(void *ctx, const struct sandbox_info *info,
  * UNAVAILABLE (no isolation to be had: which and the fix). */
 void sandbox_open(struct sandboxes *set, uint64_t owner, struct str name,
                   sandbox_open_fn *fn, void *ctx);
-
-/* What this machine gives, by trying (doctor): creates, runs `true`, destroys. */
-struct sandbox_probe {
-    int level;
-    uint32_t layers;
-    uint64_t create_us, run_us, destroy_us;
-};
 
 enum command_status {
     COMMAND_RUNNING,
