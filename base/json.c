@@ -325,27 +325,19 @@ struct str json_str(struct json v, struct arena *a)
     if (json_type(v) != JSON_STRING)
         return (struct str){0};
     struct str body = string_body(v);
-    const char *escape = memchr(body.p, '\\', body.n);
-    if (!escape)
+    if (!memchr(body.p, '\\', body.n))
         return body;
-    char *out =
-        arena_alloc(a, body.n + 1); /* an escape is never shorter than its bytes */
+    /* An escape is never shorter than its bytes; copying writes blocks of 16. */
+    char *out = arena_alloc(a, body.n + 17);
     size_t n = 0, i = 0;
-    while (escape) {
-        size_t run = (size_t)(escape - body.p) - i;
-        memcpy(out + n, body.p + i, run);
+    while (i < body.n) {
+        size_t run = json_copy_unescaped(out + n, body.p + i, body.n - i), made = 0;
         n += run;
-        size_t made;
-        i += run + unescape(escape, out + n, &made);
+        i += run;
+        if (i < body.n)
+            i += unescape(body.p + i, out + n, &made);
         n += made;
-        /* escapes often stand close together: look around before calling memchr */
-        size_t near = i + 32 < body.n ? i + 32 : body.n, k = i;
-        while (k < near && body.p[k] != '\\')
-            k++;
-        escape = k < near ? body.p + k : memchr(body.p + k, '\\', body.n - k);
     }
-    memcpy(out + n, body.p + i, body.n - i);
-    n += body.n - i;
     out[n] = '\0';
     return (struct str){out, n};
 }

@@ -26,3 +26,11 @@ int json_strict(struct str text, struct json_shape *ret_shape, struct err *err);
  * '\\', a control character; or n. Bytes above 0x7f also stop it if stop_high is set.
  */
 size_t json_plain_run(const char *p, size_t i, size_t n, int stop_high);
+
+/* Copies the bytes that may stand in a JSON string as they are (and are ASCII) up to
+ * the first other one; returns how many. May write up to 15 bytes more to `to` than
+ * that. */
+size_t json_copy_plain(char *to, const char *p, size_t n);
+
+/* Copies up to the first backslash; likewise. */
+size_t json_copy_unescaped(char *to, const char *p, size_t n);

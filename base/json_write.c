@@ -100,61 +100,104 @@ static size_t bad_bytes(struct str s)
     return n;
 }
 
-/* The character at s.p that cannot stand as it is; returns how many bytes it took. */
-static size_t escape_one(struct buf *b, struct str s)
+/* The character at *p that cannot stand as it is, to `to` (6 bytes of room a byte of
+ * input). Moves *p behind it and returns the new end of the output. */
+static char *escape_one(char *to, const char **p, const char *end)
 {
     static const char hex[] = "0123456789abcdef";
-    unsigned char c = (unsigned char)*s.p;
+    unsigned char c = (unsigned char)**p;
     if (c >= 0x80) {
-        size_t end = 1;
-        while (end < s.n && (unsigned char)s.p[end] >= 0x80)
-            end++;
-        size_t good = utf8_valid_prefix((struct str){s.p, end});
+        const char *high = *p;
+        while (high < end && (unsigned char)*high >= 0x80)
+            high++;
+        struct str run = {*p, (size_t)(high - *p)};
+        size_t good = utf8_valid_prefix(run);
         if (good) {
-            buf_add(b, s.p, good);
-            return good;
+            memcpy(to, run.p, good);
+            *p += good;
+            return to + good;
         }
-        buf_add(b, "\xef\xbf\xbd", 3);
-        return bad_bytes((struct str){s.p, end});
+        memcpy(to, "\xef\xbf\xbd", 3);
+        *p += bad_bytes(run);
+        return to + 3;
     }
     const char *brief = short_escape(c);
+    ++*p;
     if (brief) {
-        buf_add(b, brief, 2);
-    } else {
-        char full[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
-        buf_add(b, full, sizeof full);
+        memcpy(to, brief, 2);
+        return to + 2;
     }
-    return 1;
+    memcpy(to, "\\u00", 4);
+    to[4] = hex[c >> 4];
+    to[5] = hex[c & 15];
+    return to + 6;
+}
+
+/* Room for 6 bytes a byte of input, and 16 more: plain runs are copied in whole blocks.
+ */
+static char *escape_block(char *to, const char *p, const char *end)
+{
+    while (p < end) {
+        size_t run = json_copy_plain(to, p, (size_t)(end - p));
+        to += run;
+        p += run;
+        if (p < end)
+            to = escape_one(to, &p, end);
+    }
+    return to;
+}
+
+enum { BLOCK = 8192 };
+
+/* A block ends between characters, so that none is taken for two broken halves. */
+static size_t block_length(struct str s)
+{
+    size_t n = s.n < BLOCK ? s.n : BLOCK;
+    return n == s.n ? n : n - utf8_incomplete_tail((struct str){s.p, n});
+}
+
+/* Near the buffer's maximum: only what is really needed is asked for. */
+static void escape_exactly(struct buf *b, struct str s)
+{
+    char room[6 * 256 + 16];
+    b->overflow = false;
+    while (s.n && !b->overflow) {
+        size_t n = s.n < 256 ? s.n : 256;
+        if (n < s.n)
+            n -= utf8_incomplete_tail((struct str){s.p, n});
+        buf_add(b, room, (size_t)(escape_block(room, s.p, s.p + n) - room));
+        s = str_from(s, n);
+    }
 }
 
 void json_escape(struct buf *b, struct str s)
 {
-    size_t i = 0;
-    while (i < s.n && !b->overflow) {
-        size_t run = json_plain_run(s.p, i, s.n, 1);
-        buf_add(b, s.p + i, run - i);
-        i = run;
-        if (i < s.n)
-            i += escape_one(b, str_from(s, i));
+    if (b->overflow)
+        return;
+    while (s.n) {
+        size_t n = block_length(s);
+        char *to = buf_reserve(b, 6 * n + 16);
+        if (!to) {
+            escape_exactly(b, s);
+            return;
+        }
+        b->n += (size_t)(escape_block(to, s.p, s.p + n) - to);
+        s = str_from(s, n);
     }
 }
 
 size_t json_escaped_len(struct str s)
 {
-    size_t n = 0, i = 0;
-    char room[2048];
-    while (i < s.n) {
-        size_t run = json_plain_run(s.p, i, s.n, 1);
-        n += run - i;
-        i = run;
-        if (i >= s.n)
-            break;
-        struct str rest = {s.p + i, s.n - i < sizeof room ? s.n - i : sizeof room};
-        struct buf b = {.p = room, .cap = sizeof room, .max = sizeof room};
-        i += escape_one(&b, rest);
-        n += b.n;
+    char room[6 * 256 + 16];
+    size_t total = 0;
+    while (s.n) {
+        size_t n = s.n < 256 ? s.n : 256;
+        if (n < s.n)
+            n -= utf8_incomplete_tail((struct str){s.p, n});
+        total += (size_t)(escape_block(room, s.p, s.p + n) - room);
+        s = str_from(s, n);
     }
-    return n;
+    return total;
 }
 
 void jw_str(struct json_writer *w, struct str s)

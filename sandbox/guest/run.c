@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -45,6 +46,9 @@ static struct group groups[COMMANDS_MAX];
 static int group_count, command_count;
 static uint32_t last_oom, last_pids;
 static int report_pipe[2] = {-1, -1};
+/* Shared with supervisors: the kernel writes the leader's pid before the leader runs,
+ * so that it is known even if the leader's first act is to kill its supervisor. */
+static volatile pid_t *leader_pid;
 
 struct report {
     uint32_t exec_id;
@@ -63,8 +67,11 @@ void run_init(struct guest *g)
     if (g->groups.v2_dir >= 0 && mkdirat(g->groups.v2_dir, "c0", 0755) == 0) {
         unlinkat(g->groups.v2_dir, "c0", AT_REMOVEDIR);
         g->layers |= LAYER_CGROUP_KILL;
-    } else if (pipe2(report_pipe, O_CLOEXEC | O_NONBLOCK) < 0) {
-        _exit(1);
+    } else {
+        leader_pid = mmap(NULL, sizeof *leader_pid, PROT_READ | PROT_WRITE,
+                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (leader_pid == MAP_FAILED || pipe2(report_pipe, O_CLOEXEC | O_NONBLOCK) < 0)
+            _exit(1);
     }
     if (!(g->layers & LAYER_CGROUP_MEMORY))
         g->layers |= LAYER_WATCHDOG;
@@ -197,6 +204,10 @@ static __attribute__((noinline)) pid_t spawn(struct spawn *s, int group_dir)
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = (unsigned)group_dir;
     }
+    if (leader_pid) {
+        args.flags |= CLONE_PARENT_SETTID;
+        args.parent_tid = (uintptr_t)leader_pid;
+    }
     s->sys = 0;
     long pid = clone3_here(&args);
     if (pid == 0)
@@ -243,6 +254,7 @@ static pid_t spawn_supervised(struct spawn *s, uint32_t id, pid_t *ret_superviso
         s->sys = errno;
         return -1;
     }
+    *leader_pid = 0;
     pid_t supervisor = fork();
     if (supervisor == 0)
         supervise(s, id, ready[1]);
@@ -250,7 +262,7 @@ static pid_t spawn_supervised(struct spawn *s, uint32_t id, pid_t *ret_superviso
     if (supervisor < 0)
         start[2] = errno;
     else if (read(ready[0], start, sizeof start) != sizeof start)
-        start[0] = -1;
+        start[0] = *leader_pid ? *leader_pid : -1; /* its leader has killed it */
     close(ready[0]);
     s->what = (enum guest_what)start[1];
     s->sys = start[2];
@@ -509,6 +521,22 @@ int run_tick_ms(struct guest *g)
     return (g->layers & LAYER_WATCHDOG) && command_count > 0 ? WATCH_MS : -1;
 }
 
+static bool alive(pid_t pid)
+{
+    return kill(pid, 0) == 0 || errno != ESRCH;
+}
+
+/* Sandboxed code that kills its supervisor takes the report of its own end with it. */
+static void end_unreported(struct guest *g)
+{
+    for (int i = 0; i < COMMANDS_MAX; i++) {
+        struct command *c = &commands[i];
+        if (c->used && !c->exited && c->supervisor > 0 && !alive(c->supervisor) &&
+            !alive(c->leader))
+            leader_ended(g, c, SIGKILL);
+    }
+}
+
 static void watch_memory(struct guest *g)
 {
     DIR *d = opendir("/proc");
@@ -561,6 +589,7 @@ void run_tick(struct guest *g)
     }
     if ((g->layers & LAYER_WATCHDOG) && now - watched_ms >= WATCH_MS) {
         watched_ms = now;
+        end_unreported(g);
         watch_memory(g);
     }
 }
