@@ -101,11 +101,20 @@ void streams_flow(struct streams *s)
             loop_io_want(s->out[i], s->command->paused ? 0 : LOOP_READ);
 }
 
+/* Until the pipe is empty, paused or not: what is left there would be lost. */
 void streams_drain(struct streams *s)
 {
-    for (int i = 0; i < 2; i++)
-        if (s->out[i] && !s->command->paused)
-            read_stream(s, (enum command_stream)i);
+    for (int i = 0; i < 2; i++) {
+        ssize_t n = 1;
+        while (s->out[i] && (n > 0 || errno == EINTR)) {
+            n = read(loop_io_fd(s->out[i]), chunk, sizeof chunk);
+            if (n > 0)
+                command_feed(s->command, (enum command_stream)i,
+                             (struct str){chunk, (size_t)n});
+            if (n == 0)
+                break;
+        }
+    }
     stop_input(s);
 }
 
