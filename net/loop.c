@@ -93,7 +93,9 @@ void loop_free(struct loop *loop)
     }
     uv_close((uv_handle_t *)&loop->prepare, NULL);
     uv_close((uv_handle_t *)&loop->awake, NULL);
-    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    /* A loop_stop() that no loop_run() has taken ends the first of these at once. */
+    while (uv_run(&loop->uv, UV_RUN_DEFAULT) != 0)
+        ;
     uv_loop_close(&loop->uv);
     mem_free(loop);
 }
