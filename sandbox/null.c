@@ -1,8 +1,11 @@
 /* The test double: no processes, no files on disk. A command is one of a few words:
- *   echo TEXT     writes TEXT and a newline, exits 0        exit N      exits N
- *   flood N       writes N bytes                            forever     runs until it
- * is killed cat           echoes its input until that is closed     fail TEXT   TEXT on
- * stderr, exits 1 */
+ *   echo TEXT   writes TEXT and a newline, exits 0
+ *   fail TEXT   writes them to stderr, exits 1
+ *   exit N      exits N
+ *   flood N     writes N bytes
+ *   forever     runs until it is killed
+ *   cat         echoes its input until that is closed
+ * The only directory is /workspace. */
 #include "base/mem.h"
 #include "sandbox/backend.h"
 #include <signal.h>
@@ -65,6 +68,15 @@ static void run(void *self, struct command *c, const struct command_spec *spec)
     (void)self;
     struct str text = spec->command;
     struct command_end end = {0};
+    if (spec->cwd.n && !str_eq(spec->cwd, STR("/workspace"))) {
+        struct err err;
+        err_set(&err, ERR_INVALID,
+                "the working directory %.*s: No such file or directory",
+                (int)(spec->cwd.n < 100 ? spec->cwd.n : 100), spec->cwd.p);
+        err_remedy(&err, "use /workspace");
+        command_failed(c, &err);
+        return;
+    }
     command_started(c);
     if (str_starts(text, STR("echo "))) {
         feed_line(c, COMMAND_STDOUT, str_from(text, 5));

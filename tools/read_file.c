@@ -75,6 +75,7 @@ static int find_line(struct page *page, struct err *err)
 {
     char chunk[SCAN_BYTES];
     uint64_t line = 1, at = 0;
+    bool in_line = false; /* the last line so far has no end yet */
     while (line < page->first_line) {
         ssize_t n = read_at(page->fd, chunk, sizeof chunk, at);
         if (n < 0)
@@ -88,9 +89,12 @@ static int find_line(struct page *page, struct err *err)
             from = lf + 1;
         }
         at += lf ? (uint64_t)(from - chunk) : (uint64_t)n;
+        in_line = chunk[n - 1] != '\n';
     }
     page->offset = at;
-    if (line == page->first_line && (line == 1 || at < page->size_bytes))
+    char first; /* a line that has a byte is there; sizes of /proc tell nothing */
+    if (line == page->first_line &&
+        (line == 1 || read_at(page->fd, &first, 1, at) == 1))
         return 0;
     if (at > SCAN_MAX) {
         err_set(err, ERR_LIMIT, "line %llu is more than %d MiB into the file",
@@ -98,7 +102,7 @@ static int find_line(struct page *page, struct err *err)
         return err_remedy(err, "use offset, or execute_command: sed -n '%llup'",
                           (unsigned long long)page->first_line);
     }
-    uint64_t lines = page->size_bytes ? line - (line > 1 && at == page->size_bytes) : 0;
+    uint64_t lines = in_line ? line : line - 1;
     err_set(err, ERR_INVALID, "startLine %llu: the file has %llu lines",
             (unsigned long long)page->first_line, (unsigned long long)lines);
     return err_remedy(err, "use a startLine within the file");
