@@ -5,9 +5,14 @@
 
 struct places {
     char executable[PATH_MAX];
+    char directory[PATH_MAX]; /* that it is in */
     char guest[PATH_MAX];
     char state[PATH_MAX]; /* $XDG_STATE_HOME or ~/.local/state, and /sandquay */
     char temp[PATH_MAX];  /* $TMPDIR or /tmp */
 };
 
 int places_find(struct places *places, struct err *err);
+/* The path of a part that is installed with the executable: beside it, or else in
+ * ../libexec/sandquay. That it is there is not promised. */
+int places_beside(const struct places *places, const char *file,
+                  char ret_path[PATH_MAX], struct err *err);
