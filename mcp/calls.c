@@ -124,6 +124,7 @@ static struct call *call_new(struct request *r, const struct mcp_tool *tool,
     size_t token_bytes = r->doc->count * json_token_bytes();
     const char *from = r->doc->text.p;
     call->session = s;
+    call->stream = s->stream;
     call->tool = tool;
     call->era = r->era;
     call->log_level = r->log_level;
@@ -147,7 +148,7 @@ static struct call *call_new(struct request *r, const struct mcp_tool *tool,
 
 /* An error that the model is to read: a result with isError. */
 static void write_failure(struct session *s, struct str id, enum mcp_era era,
-                          uint64_t ref, const struct err *err)
+                          const struct call *call, const struct err *err)
 {
     struct buf text;
     struct json_writer inner, w;
@@ -160,7 +161,7 @@ static void write_failure(struct session *s, struct str id, enum mcp_era era,
     call_content_text(&w, buf_str(&text));
     jw_end_array(&w);
     jw_key_bool(&w, "isError", true);
-    session_end_result(s, &w, start, ref);
+    session_end_result(s, &w, start, call);
     buf_finish(&text);
 }
 
@@ -170,14 +171,14 @@ void calls_start(struct request *r, const struct mcp_tool *tool, struct json arg
     struct err err;
     if (s->call_count >= MCP_CALLS_MAX ||
         s->held_bytes + r->doc->text.n > MCP_CALLS_BYTES_MAX) {
-        session_error(s, r->id, errors_rpc_code(ERR_LIMIT),
+        request_error(r, errors_rpc_code(ERR_LIMIT),
                       "too many requests in flight: wait for answers first");
         return;
     }
     struct json given = json_present(args) ? args : json_root(&s->server->empty);
     if (schema_check(tool->input, given, &err) < 0) {
         err_remedy(&err, "correct the arguments of %s and call it again", tool->name);
-        write_failure(s, r->id, r->era, 0, &err);
+        write_failure(s, r->id, r->era, NULL, &err);
         return;
     }
     struct call *call = call_new(r, tool, args);
@@ -273,7 +274,7 @@ void call_progress(struct call *call, double progress, double total, struct str 
     }
     if (message.n && tells_message(call))
         jw_key_str(&w, "message", message);
-    session_end_notification(call->session, &w, start, call->ref);
+    session_end_notification(call->session, &w, start, call);
 }
 
 void call_log(struct call *call, enum mcp_log_level level, struct str text)
@@ -288,7 +289,7 @@ void call_log(struct call *call, enum mcp_log_level level, struct str text)
     jw_key_cstr(&w, "level", protocol_log_name(level));
     jw_key_cstr(&w, "logger", s->server->config.name);
     jw_key_str(&w, "data", text);
-    session_end_notification(s, &w, start, call->ref);
+    session_end_notification(s, &w, start, call);
 }
 
 /* The answer is out: the call is gone for everybody, though its memory lives until its
@@ -314,9 +315,9 @@ static void end_with_result(struct call *call, struct json_writer *w, size_t sta
                 MCP_MESSAGE_OUT_MAX >> 20);
         err_remedy(&err, "ask for a smaller part");
         session_rollback(s, start);
-        write_failure(s, call->id, call->era, call->ref, &err);
+        write_failure(s, call->id, call->era, call, &err);
     } else {
-        session_end_result(s, w, start, call->ref);
+        session_end_result(s, w, start, call);
     }
     end_call(call);
 }
@@ -388,6 +389,6 @@ void call_fail(struct call *call, const struct err *err)
 {
     if (call->writing)
         session_rollback(call->session, call->message_start);
-    write_failure(call->session, call->id, call->era, call->ref, err);
+    write_failure(call->session, call->id, call->era, call, err);
     end_call(call);
 }

@@ -12,26 +12,24 @@ enum { ECHO_MAX = 200 };
 
 static int refuse(struct request *r, const char *message)
 {
-    session_error(r->session, r->id, RPC_INVALID_PARAMS, message);
+    request_error(r, RPC_INVALID_PARAMS, message);
     return -1;
 }
 
 static int refuse_version(struct request *r, struct json version)
 {
-    struct session *s = r->session;
-    struct str requested = json_str(version, &s->arena);
+    struct str requested = json_str(version, &r->session->arena);
     struct json_writer w;
-    size_t start = session_begin(s, &w);
+    size_t start = request_begin_error(r, &w, RPC_UNSUPPORTED_VERSION,
+                                       "Unsupported protocol version");
     if (requested.n > ECHO_MAX)
         requested.n = ECHO_MAX;
-    rpc_begin_error(&w, r->id, RPC_UNSUPPORTED_VERSION, "Unsupported protocol version");
     jw_key(&w, "data");
     jw_object(&w);
     jw_key_raw(&w, "supported", STR("[\"" MCP_MODERN_VERSION "\"]"));
     jw_key_str(&w, "requested", requested);
     jw_end_object(&w);
-    rpc_end_error(&w);
-    session_end(s, start, 0, true);
+    request_end_error(r, &w, start, RPC_UNSUPPORTED_VERSION);
     return -1;
 }
 
@@ -57,8 +55,7 @@ int classify_request(struct request *r)
     struct json version = json_get(meta, STR(VERSION_KEY));
     if (r->in_batch &&
         (json_present(version) || rpc_is(r->method, STR("initialize")))) {
-        session_error(r->session, r->id, RPC_INVALID_REQUEST,
-                      "this request cannot be part of a batch");
+        request_error(r, RPC_INVALID_REQUEST, "this request cannot be part of a batch");
         return -1;
     }
     if (json_present(version)) {

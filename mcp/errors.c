@@ -35,6 +35,24 @@ int errors_http_status(enum err_kind kind)
     return row_of(kind)->http;
 }
 
+/* Every other code is an answer like any: 200. */
+static const struct {
+    int code;
+    int status[2]; /* by enum mcp_era */
+} statuses[] = {
+    {RPC_PARSE_ERROR, {400, 400}},        {RPC_INVALID_REQUEST, {400, 400}},
+    {RPC_METHOD_NOT_FOUND, {200, 404}},   {RPC_HEADER_MISMATCH, {400, 400}},
+    {RPC_MISSING_CAPABILITY, {400, 400}}, {RPC_UNSUPPORTED_VERSION, {400, 400}},
+};
+
+int errors_rpc_status(int code, enum mcp_era era)
+{
+    for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++)
+        if (statuses[i].code == code)
+            return statuses[i].status[era];
+    return 200;
+}
+
 void errors_write(struct json_writer *w, const struct err *err)
 {
     jw_object(w);

@@ -39,7 +39,7 @@ static void write_caching(struct request *r, struct json_writer *w)
 
 static void refuse(struct request *r, const char *message)
 {
-    session_error(r->session, r->id, RPC_INVALID_PARAMS, message);
+    request_error(r, RPC_INVALID_PARAMS, message);
 }
 
 /* "what: name", for a name that is not known. */
@@ -49,14 +49,14 @@ static void refuse_name(struct request *r, int code, const char *what, struct js
     struct str raw = json_raw(name);
     err_set(&err, ERR_NOT_FOUND, "%s: %.*s", what,
             raw.n > ECHO_MAX ? ECHO_MAX : (int)raw.n, raw.p);
-    session_error(r->session, r->id, code, err.msg);
+    request_error(r, code, err.msg);
 }
 
 static void empty_result(struct request *r)
 {
     struct json_writer w;
     size_t start = session_begin_result(r->session, &w, r->id, r->era);
-    session_end_result(r->session, &w, start, 0);
+    session_end_result(r->session, &w, start, NULL);
 }
 
 /* A second initialize negotiates afresh: Claude Desktop may send two. Whoever does that
@@ -92,7 +92,7 @@ static void initialize(struct request *r)
     write_server_info(r, &w);
     if (instructions)
         jw_key_cstr(&w, "instructions", instructions);
-    session_end_result(s, &w, start, 0);
+    session_end_result(s, &w, start, NULL);
 }
 
 static void discover(struct request *r)
@@ -105,7 +105,7 @@ static void discover(struct request *r)
     if (s->server->config.instructions)
         jw_key_cstr(&w, "instructions", s->server->config.instructions);
     write_caching(r, &w);
-    session_end_result(s, &w, start, 0);
+    session_end_result(s, &w, start, NULL);
 }
 
 /* Everything fits one page, so no cursor was ever given out. */
@@ -125,7 +125,7 @@ static void list_result(struct request *r, const char *key, struct str items)
     size_t start = session_begin_result(r->session, &w, r->id, r->era);
     jw_key_raw(&w, key, items);
     write_caching(r, &w);
-    session_end_result(r->session, &w, start, 0);
+    session_end_result(r->session, &w, start, NULL);
 }
 
 static void tools_list(struct request *r)
@@ -171,24 +171,20 @@ static void tools_call(struct request *r)
 
 static void resources_read(struct request *r)
 {
-    struct session *s = r->session;
     struct json uri = json_get(r->params, STR("uri"));
     struct str raw = json_raw(uri);
     if (json_type(uri) != JSON_STRING || raw.n > ECHO_URI_MAX) {
         refuse(r, "params.uri must be a string of at most 4 KiB");
         return;
     }
+    int code = r->era == MCP_MODERN ? RPC_INVALID_PARAMS : RPC_RESOURCE_NOT_FOUND;
     struct json_writer w;
-    size_t start = session_begin(s, &w);
-    rpc_begin_error(&w, r->id,
-                    r->era == MCP_MODERN ? RPC_INVALID_PARAMS : RPC_RESOURCE_NOT_FOUND,
-                    "Resource not found");
+    size_t start = request_begin_error(r, &w, code, "Resource not found");
     jw_key(&w, "data");
     jw_object(&w);
     jw_key_raw(&w, "uri", raw);
     jw_end_object(&w);
-    rpc_end_error(&w);
-    session_end(s, start, 0, true);
+    request_end_error(r, &w, start, code);
 }
 
 static void prompts_get(struct request *r)

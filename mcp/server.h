@@ -67,6 +67,14 @@ void session_free(struct session *s);
  * answered is put into the output. now_ms: a monotonic clock. The text is borrowed for
  * the call. */
 void session_recv(struct session *s, struct str text, uint64_t now_ms);
+/* The same for a transport whose answers go different ways (each POST of HTTP has its
+ * own): `stream`, a number of the transport's other than 0, comes back in the record of
+ * every message that is about a request of this text. */
+void session_recv_on(struct session *s, struct str text, uint64_t stream,
+                     uint64_t now_ms);
+/* The same for a text that is parsed already; it and its tokens are borrowed. */
+void session_recv_json(struct session *s, const struct json_doc *doc, uint64_t stream,
+                       uint64_t now_ms);
 /* The transport could not frame a message (too long, not UTF-8 ...): answers with the
  * JSON-RPC error for err->kind (PROTOCOL: -32700, LIMIT: -32600), without an id. */
 void session_recv_bad(struct session *s, const struct err *err);
@@ -76,13 +84,22 @@ void session_recv_bad(struct session *s, const struct err *err);
 void session_log(struct session *s, enum mcp_log_level level, struct str text);
 /* Calls that are still running. */
 size_t session_calls(const struct session *s);
+/* Requests of this stream that have no response yet: when there is none, the stream has
+ * had its last message (0 after session_recv_on(): all is answered at once). */
+size_t session_stream_requests(const struct session *s, uint64_t stream);
 /* The peer took so little that an answer had to be dropped: close the connection. */
 bool session_broken(const struct session *s);
 
 struct mcp_message {
     size_t end;       /* offset behind its "\n" in the output */
     uint64_t request; /* ref of the call that it answers or tells about; 0: none */
-    bool final;       /* it is the response */
+    /* Where it goes: as given to session_recv_on() with the request that it answers or
+     * is about. 0: it belongs to no request (the GET stream of legacy HTTP). */
+    uint64_t stream;
+    bool final; /* it is the response */
+    /* Of a response: the HTTP status that a POST gets which has no other answer; from
+     * the table in mcp/errors.c. */
+    int status;
 };
 
 /* The output since the last session_sent(): bytes and message records. */

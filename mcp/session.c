@@ -73,6 +73,14 @@ size_t session_calls(const struct session *s)
     return s->call_count;
 }
 
+size_t session_stream_requests(const struct session *s, uint64_t stream)
+{
+    size_t count = 0;
+    for (const struct call *c = s->calls; c; c = c->next)
+        count += c->stream == stream;
+    return count;
+}
+
 bool session_broken(const struct session *s)
 {
     return s->broken;
@@ -114,7 +122,7 @@ void session_rollback(struct session *s, size_t start)
     s->out.overflow = false;
 }
 
-void session_end(struct session *s, size_t start, uint64_t request, bool final)
+void session_end(struct session *s, size_t start, const struct mcp_message *record)
 {
     buf_addc(&s->out, '\n');
     if (s->out.overflow || s->out.n > OUT_MAX)
@@ -128,8 +136,8 @@ void session_end(struct session *s, size_t start, uint64_t request, bool final)
         s->message_cap = s->message_cap ? 2 * s->message_cap : 64;
         s->messages = mem_realloc(s->messages, s->message_cap * sizeof *s->messages);
     }
-    s->messages[s->message_count++] =
-        (struct mcp_message){.end = s->out.n, .request = request, .final = final};
+    s->messages[s->message_count] = *record;
+    s->messages[s->message_count++].end = s->out.n;
 }
 
 void session_wake(struct session *s)
@@ -169,11 +177,15 @@ size_t session_begin_result(struct session *s, struct json_writer *w, struct str
 }
 
 void session_end_result(struct session *s, struct json_writer *w, size_t start,
-                        uint64_t request)
+                        const struct call *call)
 {
     jw_end_object(w);
     jw_end_object(w);
-    session_end(s, start, request, true);
+    session_end(s, start,
+                &(struct mcp_message){.request = call ? call->ref : 0,
+                                      .stream = call ? call->stream : s->stream,
+                                      .final = true,
+                                      .status = 200});
 }
 
 void session_error(struct session *s, struct str id, int code, const char *message)
@@ -182,7 +194,36 @@ void session_error(struct session *s, struct str id, int code, const char *messa
     size_t start = session_begin(s, &w);
     rpc_begin_error(&w, id, code, message);
     rpc_end_error(&w);
-    session_end(s, start, 0, true);
+    session_end(s, start,
+                &(struct mcp_message){.stream = s->stream,
+                                      .final = true,
+                                      .status = errors_rpc_status(code, MCP_LEGACY)});
+}
+
+size_t request_begin_error(struct request *r, struct json_writer *w, int code,
+                           const char *message)
+{
+    size_t start = session_begin(r->session, w);
+    rpc_begin_error(w, r->id, code, message);
+    return start;
+}
+
+void request_end_error(struct request *r, struct json_writer *w, size_t start, int code)
+{
+    rpc_end_error(w);
+    session_end(r->session, start,
+                &(struct mcp_message){.stream = r->session->stream,
+                                      .final = true,
+                                      .status = r->classified
+                                                    ? errors_rpc_status(code, r->era)
+                                                    : ERRORS_ENVELOPE_STATUS});
+}
+
+void request_error(struct request *r, int code, const char *message)
+{
+    struct json_writer w;
+    size_t start = request_begin_error(r, &w, code, message);
+    request_end_error(r, &w, start, code);
 }
 
 size_t session_begin_notification(struct session *s, struct json_writer *w,
@@ -198,14 +239,16 @@ size_t session_begin_notification(struct session *s, struct json_writer *w,
 }
 
 void session_end_notification(struct session *s, struct json_writer *w, size_t start,
-                              uint64_t request)
+                              const struct call *call)
 {
     jw_end_object(w);
     jw_end_object(w);
     if (s->out.overflow) /* it can be done without */
         session_rollback(s, start);
     else
-        session_end(s, start, request, false);
+        session_end(s, start,
+                    &(struct mcp_message){.request = call ? call->ref : 0,
+                                          .stream = call ? call->stream : 0});
     session_wake(s);
 }
 
@@ -218,7 +261,7 @@ void session_log(struct session *s, enum mcp_log_level level, struct str text)
     jw_key_cstr(&w, "level", protocol_log_name(level));
     jw_key_cstr(&w, "logger", s->server->config.name);
     jw_key_str(&w, "data", text);
-    session_end_notification(s, &w, start, 0);
+    session_end_notification(s, &w, start, NULL);
 }
 
 static void receive_request(struct session *s, const struct rpc *rpc,
@@ -232,9 +275,9 @@ static void receive_request(struct session *s, const struct rpc *rpc,
                         .in_batch = in_batch};
     if (classify_request(&r) < 0)
         return;
+    r.classified = true;
     if (calls_by_id(s, r.id))
-        session_error(s, r.id, RPC_INVALID_REQUEST,
-                      "a request with this id is in flight");
+        request_error(&r, RPC_INVALID_REQUEST, "a request with this id is in flight");
     else
         methods_dispatch(&r);
 }
@@ -291,28 +334,46 @@ static void receive_batch(struct session *s, struct json batch)
     }
 }
 
-void session_recv(struct session *s, struct str text, uint64_t now_ms)
+void session_recv_json(struct session *s, const struct json_doc *doc, uint64_t stream,
+                       uint64_t now_ms)
 {
-    struct json_doc doc;
-    struct err err;
     s->now_ms = now_ms;
+    s->stream = stream;
     s->receiving = true;
-    if (text.n > MCP_MESSAGE_IN_MAX)
+    if (doc->text.n > MCP_MESSAGE_IN_MAX)
         session_error(s, (struct str){0}, RPC_INVALID_REQUEST,
                       "the message is too long");
-    else if (json_parse(&doc, &s->arena, text, &err) < 0)
-        session_error(s, (struct str){0}, RPC_PARSE_ERROR, err.msg);
-    else if (json_type(json_root(&doc)) == JSON_ARRAY)
-        receive_batch(s, json_root(&doc));
+    else if (json_type(json_root(doc)) == JSON_ARRAY)
+        receive_batch(s, json_root(doc));
     else
-        receive_message(s, &doc, false);
+        receive_message(s, doc, false);
     s->receiving = false;
     arena_reset(&s->arena);
+}
+
+void session_recv_on(struct session *s, struct str text, uint64_t stream,
+                     uint64_t now_ms)
+{
+    struct json_doc doc = {.text = text};
+    struct err err;
+    if (text.n > MCP_MESSAGE_IN_MAX || json_parse(&doc, &s->arena, text, &err) == 0) {
+        session_recv_json(s, &doc, stream, now_ms);
+        return;
+    }
+    s->stream = stream;
+    session_error(s, (struct str){0}, RPC_PARSE_ERROR, err.msg);
+    arena_reset(&s->arena);
+}
+
+void session_recv(struct session *s, struct str text, uint64_t now_ms)
+{
+    session_recv_on(s, text, 0, now_ms);
 }
 
 void session_recv_bad(struct session *s, const struct err *err)
 {
     s->receiving = true;
+    s->stream = 0;
     session_error(s, (struct str){0}, errors_rpc_code(err->kind), err->msg);
     s->receiving = false;
 }

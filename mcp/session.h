@@ -6,7 +6,7 @@
 #include "mcp/server.h"
 
 struct call {
-    uint64_t ref;
+    uint64_t ref, stream;
     struct session *session;
     struct call *next; /* of the session; of the server while spare */
     const struct mcp_tool *tool;
@@ -54,7 +54,7 @@ struct session {
     size_t call_count, held_bytes;     /* texts of the calls in flight */
     const struct mcp_version *version; /* negotiated by initialize; NULL before */
     enum mcp_log_level log_level;      /* legacy: logging/setLevel */
-    uint64_t now_ms;
+    uint64_t now_ms, stream;           /* of the text in hand */
     bool receiving, woken, broken;
 };
 
@@ -67,29 +67,38 @@ struct request {
     enum mcp_era era;
     enum mcp_log_level log_level; /* modern: below which nothing is sent */
     bool in_batch;
+    bool classified; /* before that, what is wrong with it is its envelope */
 };
 
 /* A message: begin, write with the writer, end. Past MCP_MESSAGE_OUT_MAX the output's
  * overflow is set. After the last end() that a function does, session_wake(). */
 size_t session_begin(struct session *s, struct json_writer *w);
-void session_end(struct session *s, size_t start, uint64_t request, bool final);
+void session_end(struct session *s, size_t start, const struct mcp_message *record);
 /* Takes back what was written since begin. */
 void session_rollback(struct session *s, size_t start);
 /* Tells the transport of output that it does not expect. It may take the output. */
 void session_wake(struct session *s);
 
-/* The response to a request: begin leaves the `result` object open. */
+/* The response to a request: begin leaves the `result` object open. call: the one that
+ * is answered; NULL: the request in hand. */
 size_t session_begin_result(struct session *s, struct json_writer *w, struct str id,
                             enum mcp_era era);
 void session_end_result(struct session *s, struct json_writer *w, size_t start,
-                        uint64_t request);
+                        const struct call *call);
+/* An error about the text in hand before it is known what it asks for. */
 void session_error(struct session *s, struct str id, int code, const char *message);
+/* An error that answers the request: begin leaves `error` open for its data. */
+void request_error(struct request *r, int code, const char *message);
+size_t request_begin_error(struct request *r, struct json_writer *w, int code,
+                           const char *message);
+void request_end_error(struct request *r, struct json_writer *w, size_t start,
+                       int code);
 
-/* A notification with `params` left open. */
+/* A notification with `params` left open; about the call, or NULL: about none. */
 size_t session_begin_notification(struct session *s, struct json_writer *w,
                                   const char *method);
 void session_end_notification(struct session *s, struct json_writer *w, size_t start,
-                              uint64_t request);
+                              const struct call *call);
 
 /* classify.c: fills in the era of a request, by what it carries itself. -1: it is
  * refused, and that is answered. */

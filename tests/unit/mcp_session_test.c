@@ -1,32 +1,9 @@
 /* The server side: the classifier of both eras, each method, calls in flight. JSON is
  * written with ' for " here. */
 #include "base/mem.h"
-#include "mcp/server.h"
-#include "tests/unit/check.h"
+#include "tests/unit/talk.h"
 #include <math.h>
 #include <stdio.h>
-
-#define VERSION "'io.modelcontextprotocol/protocolVersion':'2026-07-28'"
-#define CAPS "'io.modelcontextprotocol/clientCapabilities':{}"
-#define META "'_meta':{" VERSION "," CAPS "}"
-#define REQ(id, method, params)                                                        \
-    "{'jsonrpc':'2.0','id':" id ",'method':'" method "','params':{" params "}}"
-#define NOTE(method, params)                                                           \
-    "{'jsonrpc':'2.0','method':'" method "','params':{" params "}}"
-#define MODERN(id, method, params) REQ(id, method, META params)
-#define CALL(id, tool, args)                                                           \
-    REQ(id, "tools/call", "'name':'" tool "','arguments':{" args "}")
-#define INIT(version)                                                                  \
-    REQ("'i'", "initialize",                                                           \
-        "'protocolVersion':'" version "','capabilities':{},'clientInfo':{'name':'c',"  \
-        "'version':'1'}")
-
-struct fixture {
-    struct arena arena;
-    struct mcp_server *server;
-    struct session *session;
-    int wakes;
-};
 
 static uint64_t last_ref;
 static int cancelled;
@@ -113,22 +90,9 @@ static struct mcp_tool tools[] = {
 };
 enum { TOOL_COUNT = sizeof tools / sizeof tools[0] };
 
-static void on_wake(void *ctx)
-{
-    struct fixture *f = ctx;
-    f->wakes++;
-}
-
-static void restart(struct fixture *f)
-{
-    struct session_config config = {.owner = 7, .wake = on_wake, .wake_ctx = f};
-    session_free(f->session);
-    f->session = session_new(f->server, &config);
-}
-
 static int setup(void **state)
 {
-    struct fixture *f = mem_new(struct fixture);
+    struct talk *f = mem_new(struct talk);
     struct json_doc *doc = arena_alloc(&f->arena, sizeof *doc);
     struct schema *schema;
     struct err err;
@@ -148,7 +112,7 @@ static int setup(void **state)
                                        .tool_count = TOOL_COUNT,
                                        .ctx = &last_ref};
     f->server = mcp_server_new(&config);
-    restart(f);
+    talk_restart(f);
     cancelled = 0;
     *state = f;
     return 0;
@@ -156,108 +120,16 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    struct fixture *f = *state;
-    session_free(f->session);
-    mcp_server_free(f->server);
-    arena_finish(&f->arena);
+    struct talk *f = *state;
+    talk_finish(f);
     mem_free(f);
     return 0;
 }
 
-static struct str quoted(struct fixture *f, const char *text)
-{
-    struct str s = arena_dup(&f->arena, str_of(text));
-    char *p = arena_alloc(&f->arena, s.n + 1);
-    for (size_t i = 0; i <= s.n; i++)
-        p[i] = s.p[i] == '\'' ? '"' : s.p[i];
-    return (struct str){p, s.n};
-}
-
-/* Takes the output away: its lines, checked against the message records. */
-static struct str take(struct fixture *f)
-{
-    size_t count, lines = 0, at = 0;
-    struct str out = arena_dup(&f->arena, session_output(f->session));
-    const struct mcp_message *messages = session_messages(f->session, &count);
-    for (size_t i = 0; i < out.n; i++)
-        if (out.p[i] == '\n') {
-            assert_true(lines < count && messages[lines].end == i + 1);
-            assert_true(messages[lines].end - at <= MCP_MESSAGE_OUT_MAX);
-            at = i + 1;
-            lines++;
-        }
-    assert_int_equal(lines, count);
-    assert_int_equal(at, out.n);
-    session_sent(f->session);
-    return out;
-}
-
-static struct str ask_at(struct fixture *f, const char *text, uint64_t now_ms)
-{
-    session_recv(f->session, quoted(f, text), now_ms);
-    return take(f);
-}
-
-static struct str ask(struct fixture *f, const char *text)
-{
-    return ask_at(f, text, 1000);
-}
-
-/* The member at a JSON pointer of a message; "" for the message itself. */
-static struct str part(struct fixture *f, struct str line, const char *pointer)
-{
-    struct json_doc *doc = arena_alloc(&f->arena, sizeof *doc);
-    struct err err;
-    if (json_parse(doc, &f->arena, line, &err) < 0)
-        fail_msg("%s in %.*s", err.msg, STR_FMT(line));
-    return json_raw(json_pointer(json_root(doc), pointer));
-}
-
-static void same(struct str got, const char *want, const char *context)
-{
-    if (!str_eq(got, str_of(want)))
-        fail_msg("%s: got %.*s, want %s", context, STR_FMT(got), want);
-}
-
-static void has(struct fixture *f, struct str line, const char *pointer,
-                const char *want)
-{
-    same(part(f, line, pointer), quoted(f, want).p, pointer);
-}
-
-struct row {
-    const char *in;
-    const char *id;      /* of the answer; "" none; NULL: no answer at all */
-    const char *pointer; /* into the answer */
-    const char *want;    /* "" absent */
-};
-
-static void check_rows(struct fixture *f, const struct row *rows, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        const struct row *row = &rows[i];
-        struct str out = ask(f, row->in);
-        if (!row->id) {
-            same(out, "", row->in);
-            continue;
-        }
-        assert_true(out.n > 0);
-        same(part(f, out, "/id"), quoted(f, row->id).p, row->in);
-        same(part(f, out, "/jsonrpc"), "\"2.0\"", row->in);
-        same(part(f, out, row->pointer), quoted(f, row->want).p, row->in);
-    }
-}
-#define CHECK_ROWS(f, rows) check_rows(f, rows, sizeof rows / sizeof rows[0])
-
-#define INVALID "-32600"
-#define NO_METHOD "-32601"
-#define PARAMS "-32602"
-#define CODE "/error/code"
-
 static void classifier(void **state)
 {
-    struct fixture *f = *state;
-    static const struct row fresh[] = {
+    struct talk *f = *state;
+    static const struct talk_row fresh[] = {
         /* modern: by what the request carries */
         {MODERN("1", "tools/list", ""), "1", "/result/resultType", "'complete'"},
         {MODERN("1", "server/discover", ""), "1", "/result/supportedVersions",
@@ -312,8 +184,8 @@ static void classifier(void **state)
         {NOTE("notifications/cancelled", ""), NULL, "", ""},
         {NOTE("notifications/initialized", ""), NULL, "", ""},
     };
-    CHECK_ROWS(f, fresh);
-    static const struct row opened[] = {
+    TALK_ROWS(f, fresh);
+    static const struct talk_row opened[] = {
         {INIT("2025-11-25"), "'i'", "/result/protocolVersion", "'2025-11-25'"},
         {NOTE("notifications/initialized", ""), NULL, "", ""},
         {REQ("1", "tools/list", ""), "1", "/result/resultType", ""},
@@ -325,12 +197,12 @@ static void classifier(void **state)
         {REQ("1", "tasks/list", ""), "1", CODE, NO_METHOD},
         {INIT("2024-11-05"), "'i'", "/result/protocolVersion", "'2024-11-05'"},
     };
-    CHECK_ROWS(f, opened);
+    TALK_ROWS(f, opened);
 }
 
 static void handshakes(void **state)
 {
-    struct fixture *f = *state;
+    struct talk *f = *state;
     static const char *const rows[][2] = {
         {INIT("2024-11-05"), "'2024-11-05'"},
         {INIT("2024-10-07"), "'2024-11-05'"},
@@ -343,42 +215,48 @@ static void handshakes(void **state)
         {REQ("'i'", "initialize", ""), "'2025-11-25'"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        restart(f);
-        struct str out = ask(f, rows[i][0]);
-        has(f, out, "/id", "'i'");
-        has(f, out, "/result/protocolVersion", rows[i][1]);
-        has(f, out, "/result/serverInfo",
-            "{'name':'test','title':'Test','version':'1'}");
-        has(f, out, "/result/capabilities",
+        talk_restart(f);
+        struct str out = talk_ask(f, rows[i][0]);
+        talk_has(f, out, "/id", "'i'");
+        talk_has(f, out, "/result/protocolVersion", rows[i][1]);
+        talk_has(f, out, "/result/serverInfo",
+                 "{'name':'test','title':'Test','version':'1'}");
+        talk_has(
+            f, out, "/result/capabilities",
             "{'tools':{},'resources':{},'prompts':{},'completions':{},'logging':{}}");
-        has(f, out, "/result/instructions", "'use it'");
-        same(ask(f, NOTE("notifications/initialized", "")), "", "initialized");
-        has(f, ask(f, REQ("0", "tools/list", "")), "/result/tools/0/name", "'echo'");
+        talk_has(f, out, "/result/instructions", "'use it'");
+        talk_same(talk_ask(f, NOTE("notifications/initialized", "")), "",
+                  "initialized");
+        talk_has(f, talk_ask(f, REQ("0", "tools/list", "")), "/result/tools/0/name",
+                 "'echo'");
     }
-    has(f, ask(f, REQ("1", "initialize", "'protocolVersion':5")), CODE, PARAMS);
+    talk_has(f, talk_ask(f, REQ("1", "initialize", "'protocolVersion':5")), CODE,
+             PARAMS);
 }
 
 static void discover(void **state)
 {
-    struct fixture *f = *state;
-    struct str out = ask(f, MODERN("'server-discover-probe-1'", "server/discover", ""));
-    has(f, out, "/id", "'server-discover-probe-1'");
-    has(f, out, "/result/supportedVersions", "['2026-07-28']");
-    has(f, out, "/result/instructions", "'use it'");
-    has(f, out, "/result/ttlMs", "0");
-    has(f, out, "/result/cacheScope", "'private'");
-    struct str meta = part(f, out, "/result/_meta");
-    same(meta,
-         quoted(f, "{'io.modelcontextprotocol/serverInfo':{'name':'test','version':"
-                   "'1'}}")
-             .p,
-         "_meta");
+    struct talk *f = *state;
+    struct str out =
+        talk_ask(f, MODERN("'server-discover-probe-1'", "server/discover", ""));
+    talk_has(f, out, "/id", "'server-discover-probe-1'");
+    talk_has(f, out, "/result/supportedVersions", "['2026-07-28']");
+    talk_has(f, out, "/result/instructions", "'use it'");
+    talk_has(f, out, "/result/ttlMs", "0");
+    talk_has(f, out, "/result/cacheScope", "'private'");
+    struct str meta = talk_part(f, out, "/result/_meta");
+    talk_same(
+        meta,
+        talk_quoted(f, "{'io.modelcontextprotocol/serverInfo':{'name':'test','version':"
+                       "'1'}}")
+            .p,
+        "_meta");
 }
 
 static void lists(void **state)
 {
-    struct fixture *f = *state;
-    static const struct row rows[] = {
+    struct talk *f = *state;
+    static const struct talk_row rows[] = {
         {REQ("1", "resources/list", ""), "1", "/result", "{'resources':[]}"},
         {REQ("1", "resources/templates/list", ""), "1", "/result",
          "{'resourceTemplates':[]}"},
@@ -394,18 +272,18 @@ static void lists(void **state)
         {MODERN("1", "resources/templates/list", ""), "1", "/result/cacheScope",
          "'private'"},
     };
-    CHECK_ROWS(f, rows);
-    struct str first = ask(f, REQ("1", "tools/list", ""));
-    assert_true(str_eq(first, ask(f, REQ("1", "tools/list", ""))));
-    has(f, first, "/result/tools/5/name", "'talk'");
-    first = ask(f, MODERN("1", "tools/list", ""));
-    ask(f, INIT("2025-06-18"));
-    assert_true(str_eq(first, ask(f, MODERN("1", "tools/list", ""))));
+    TALK_ROWS(f, rows);
+    struct str first = talk_ask(f, REQ("1", "tools/list", ""));
+    assert_true(str_eq(first, talk_ask(f, REQ("1", "tools/list", ""))));
+    talk_has(f, first, "/result/tools/5/name", "'talk'");
+    first = talk_ask(f, MODERN("1", "tools/list", ""));
+    talk_ask(f, INIT("2025-06-18"));
+    assert_true(str_eq(first, talk_ask(f, MODERN("1", "tools/list", ""))));
 }
 
 static void other_methods(void **state)
 {
-    static const struct row rows[] = {
+    static const struct talk_row rows[] = {
         {REQ("1", "resources/read", "'uri':'a:\\u0062'"), "1", "/error",
          "{'code':-32002,'message':'Resource not found','data':{'uri':'a:\\u0062'}}"},
         {MODERN("1", "resources/read", ",'uri':'a:b'"), "1", "/error",
@@ -426,13 +304,13 @@ static void other_methods(void **state)
         {REQ("1", "logging/setLevel", "'level':'loud'"), "1", CODE, PARAMS},
         {REQ("1", "logging/setLevel", ""), "1", CODE, PARAMS},
     };
-    CHECK_ROWS(*state, rows);
+    TALK_ROWS(*state, rows);
 }
 
 static void tool_calls(void **state)
 {
-    struct fixture *f = *state;
-    static const struct row rows[] = {
+    struct talk *f = *state;
+    static const struct talk_row rows[] = {
         {CALL("1", "nothing", ""), "1", "/error",
          "{'code':-32602,'message':'Unknown tool: \\'nothing\\''}"},
         {REQ("1", "tools/call", ""), "1", CODE, PARAMS},
@@ -460,13 +338,13 @@ static void tool_calls(void **state)
          "'iVBORw=='},{'type':'resource','resource':{'uri':'sandbox://s/f','mimeType':"
          "'application/zip','blob':'emlw'}}]"},
     };
-    CHECK_ROWS(f, rows);
+    TALK_ROWS(f, rows);
     assert_int_equal(session_calls(f->session), 0);
 }
 
 static void big_results(void **state)
 {
-    struct fixture *f = *state;
+    struct talk *f = *state;
     char text[300];
     static const struct {
         const char *args;
@@ -481,28 +359,28 @@ static void big_results(void **state)
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         snprintf(text, sizeof text, CALL("1", "big", "%s"), rows[i].args);
-        session_recv(f->session, quoted(f, text), 1);
-        struct str out = take(f);
-        has(f, out, "/result/isError", rows[i].fits ? "" : "true");
+        session_recv(f->session, talk_quoted(f, text), 1);
+        struct str out = talk_take(f);
+        talk_has(f, out, "/result/isError", rows[i].fits ? "" : "true");
         if (!rows[i].fits)
             assert_non_null(memmem(out.p, out.n, "LIMIT", 5));
         /* what else was in the output is still there */
-        session_recv(f->session, quoted(f, REQ("1", "ping", "")), 1);
-        session_recv(f->session, quoted(f, text), 1);
-        assert_memory_equal(take(f).p, "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n",
-                            36);
+        session_recv(f->session, talk_quoted(f, REQ("1", "ping", "")), 1);
+        session_recv(f->session, talk_quoted(f, text), 1);
+        assert_memory_equal(talk_take(f).p,
+                            "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n", 36);
     }
 }
 
 /* Around the limit every size is answered, either way. */
 static void results_at_the_limit(void **state)
 {
-    struct fixture *f = *state;
+    struct talk *f = *state;
     char text[300];
     for (int below = 60; below < 150; below += 3) {
         snprintf(text, sizeof text, CALL("1", "big", "'bytes':%d"),
                  MCP_MESSAGE_OUT_MAX - below);
-        session_recv(f->session, quoted(f, text), 1);
+        session_recv(f->session, talk_quoted(f, text), 1);
         assert_false(session_broken(f->session));
         size_t count;
         session_messages(f->session, &count);
@@ -514,34 +392,34 @@ static void results_at_the_limit(void **state)
 
 static void a_peer_that_does_not_read(void **state)
 {
-    struct fixture *f = *state;
-    struct str text = quoted(f, CALL("1", "big", "'bytes':8000000"));
+    struct talk *f = *state;
+    struct str text = talk_quoted(f, CALL("1", "big", "'bytes':8000000"));
     for (int i = 0; i < 60; i++)
         session_recv(f->session, text, 1);
     assert_true(session_broken(f->session));
     assert_true(session_output(f->session).n <= 256 << 20);
 }
 
-static struct call *running(struct fixture *f)
+static struct call *running(struct talk *f)
 {
     struct call *call = call_find(f->server, last_ref);
     assert_non_null(call);
     return call;
 }
 
-static void finish(struct fixture *f, const char *object)
+static void finish(struct talk *f, const char *object)
 {
     struct call *call = running(f);
     mem_free(call_state(call));
-    call_result_structured(call, quoted(f, object));
+    call_result_structured(call, talk_quoted(f, object));
 }
 
 static void later_answers(void **state)
 {
-    struct fixture *f = *state;
+    struct talk *f = *state;
     char padded[400];
     snprintf(padded, sizeof padded, CALL("'k'", "later", "'text':'hello%0200d'"), 7);
-    struct str message = quoted(f, padded);
+    struct str message = talk_quoted(f, padded);
     session_recv(f->session, message, 5);
     /* the transport's memory is used again */
     memset((char *)(uintptr_t)message.p, '#', message.n);
@@ -553,9 +431,9 @@ static void later_answers(void **state)
     assert_true(
         str_starts(json_raw(json_get(call_args(call), STR("text"))), STR("\"hello00")));
     /* others are served meanwhile; the id is taken */
-    has(f, ask(f, REQ("2", "ping", "")), "/result", "{}");
-    has(f, ask(f, REQ("'k'", "ping", "")), CODE, INVALID);
-    has(f, ask(f, MODERN("'k'", "tools/list", "")), CODE, INVALID);
+    talk_has(f, talk_ask(f, REQ("2", "ping", "")), "/result", "{}");
+    talk_has(f, talk_ask(f, REQ("'k'", "ping", "")), CODE, INVALID);
+    talk_has(f, talk_ask(f, MODERN("'k'", "tools/list", "")), CODE, INVALID);
     assert_int_equal(f->wakes, 0);
     finish(f, "{'a':1}");
     assert_int_equal(f->wakes, 1);
@@ -564,19 +442,19 @@ static void later_answers(void **state)
     size_t count;
     const struct mcp_message *m = session_messages(f->session, &count);
     assert_true(count == 1 && m[0].final && m[0].request == last_ref);
-    struct str out = take(f);
-    has(f, out, "/id", "'k'");
-    has(f, out, "/result/structuredContent", "{'a':1}");
-    has(f, ask(f, REQ("'k'", "ping", "")), "/result", "{}");
+    struct str out = talk_take(f);
+    talk_has(f, out, "/id", "'k'");
+    talk_has(f, out, "/result/structuredContent", "{'a':1}");
+    talk_has(f, talk_ask(f, REQ("'k'", "ping", "")), "/result", "{}");
 }
 
 static void refs_are_never_given_twice(void **state)
 {
-    struct fixture *f = *state;
-    ask(f, CALL("1", "later", ""));
+    struct talk *f = *state;
+    talk_ask(f, CALL("1", "later", ""));
     uint64_t first = last_ref;
     finish(f, "{}");
-    ask(f, CALL("1", "later", ""));
+    talk_ask(f, CALL("1", "later", ""));
     assert_true(first != last_ref);
     assert_null(call_find(f->server, first));
     assert_null(call_find(f->server, 0));
@@ -586,7 +464,7 @@ static void refs_are_never_given_twice(void **state)
 
 static void cancelling(void **state)
 {
-    struct fixture *f = *state;
+    struct talk *f = *state;
     static const struct {
         const char *call, *cancel;
         bool hits;
@@ -607,30 +485,30 @@ static void cancelling(void **state)
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         cancelled = 0;
-        same(ask(f, rows[i].call), "", rows[i].call);
-        same(ask(f, rows[i].cancel), "", rows[i].cancel);
+        talk_same(talk_ask(f, rows[i].call), "", rows[i].call);
+        talk_same(talk_ask(f, rows[i].cancel), "", rows[i].cancel);
         assert_int_equal(cancelled, rows[i].hits);
         assert_int_equal(session_calls(f->session), !rows[i].hits);
         if (!rows[i].hits)
             finish(f, "{}");
         else
             assert_null(call_find(f->server, last_ref));
-        take(f);
+        talk_take(f);
         /* the id is free again; a second cancellation finds nothing */
-        same(ask(f, rows[i].cancel), "", rows[i].cancel);
+        talk_same(talk_ask(f, rows[i].cancel), "", rows[i].cancel);
     }
 }
 
 static void connections_that_close(void **state)
 {
-    struct fixture *f = *state;
+    struct talk *f = *state;
     for (int i = 0; i < 40; i++) {
         char text[200];
         snprintf(text, sizeof text, CALL("%d", "later", ""), i);
-        ask(f, text);
+        talk_ask(f, text);
     }
     uint64_t ref = last_ref;
-    restart(f);
+    talk_restart(f);
     assert_int_equal(cancelled, 40);
     assert_null(call_find(f->server, ref));
     assert_int_equal(f->wakes, 0);
@@ -638,44 +516,45 @@ static void connections_that_close(void **state)
 
 static void second_initialize(void **state)
 {
-    struct fixture *f = *state;
-    ask(f, INIT("2025-03-26"));
-    ask(f, REQ("1", "logging/setLevel", "'level':'debug'"));
-    ask(f, CALL("1", "later", ""));
-    ask(f, MODERN("2", "tools/call", ",'name':'later'"));
-    has(f, ask(f, INIT("2025-11-25")), "/result/protocolVersion", "'2025-11-25'");
+    struct talk *f = *state;
+    talk_ask(f, INIT("2025-03-26"));
+    talk_ask(f, REQ("1", "logging/setLevel", "'level':'debug'"));
+    talk_ask(f, CALL("1", "later", ""));
+    talk_ask(f, MODERN("2", "tools/call", ",'name':'later'"));
+    talk_has(f, talk_ask(f, INIT("2025-11-25")), "/result/protocolVersion",
+             "'2025-11-25'");
     assert_int_equal(cancelled, 1);
     assert_int_equal(session_calls(f->session), 1);
     session_log(f->session, MCP_LOG_INFO, STR("x"));
-    same(take(f), "", "the level is as at the start");
-    has(f, ask(f, "[]"), CODE, INVALID);
+    talk_same(talk_take(f), "", "the level is as at the start");
+    talk_has(f, talk_ask(f, "[]"), CODE, INVALID);
     finish(f, "{}");
 }
 
 static void limits(void **state)
 {
-    struct fixture *f = *state;
+    struct talk *f = *state;
     char text[200];
     for (int i = 0; i < MCP_CALLS_MAX; i++) {
         snprintf(text, sizeof text, CALL("%d", "later", ""), i);
-        same(ask(f, text), "", text);
+        talk_same(talk_ask(f, text), "", text);
     }
-    has(f, ask(f, CALL("'x'", "later", "")), CODE, INVALID);
-    has(f, ask(f, REQ("'x'", "ping", "")), "/result", "{}");
+    talk_has(f, talk_ask(f, CALL("'x'", "later", "")), CODE, INVALID);
+    talk_has(f, talk_ask(f, REQ("'x'", "ping", "")), "/result", "{}");
     finish(f, "{}");
-    take(f);
-    same(ask(f, CALL("'x'", "later", "")), "", "there is room again");
+    talk_take(f);
+    talk_same(talk_ask(f, CALL("'x'", "later", "")), "", "there is room again");
 }
 
 static void progress(void **state)
 {
-    struct fixture *f = *state;
-    ask(f, CALL("1", "later", ""));
+    struct talk *f = *state;
+    talk_ask(f, CALL("1", "later", ""));
     assert_false(call_wants_progress(running(f)));
     call_progress(running(f), 1, 2, STR("m"), 1000);
-    same(take(f), "", "no token");
+    talk_same(talk_take(f), "", "no token");
     finish(f, "{}");
-    take(f);
+    talk_take(f);
     static const struct {
         double progress, total;
         uint64_t now_ms;
@@ -693,7 +572,7 @@ static void progress(void **state)
         {(double)INFINITY, -1, 900, NULL},
         {(double)NAN, -1, 900, NULL},
     };
-    ask_at(
+    talk_ask_at(
         f,
         REQ("1", "tools/call", "'name':'later','_meta':{'progressToken':'t\\u0041'}"),
         0);
@@ -705,10 +584,10 @@ static void progress(void **state)
         assert_int_equal(count, rows[i].want ? 1 : 0);
         if (count)
             assert_true(m[0].request == last_ref && !m[0].final);
-        struct str out = take(f);
+        struct str out = talk_take(f);
         if (rows[i].want) {
-            has(f, out, "/method", "'notifications/progress'");
-            has(f, out, "/params", rows[i].want);
+            talk_has(f, out, "/method", "'notifications/progress'");
+            talk_has(f, out, "/params", rows[i].want);
         }
     }
     assert_true(f->wakes > 0);
@@ -717,7 +596,7 @@ static void progress(void **state)
 
 static void progress_tokens(void **state)
 {
-    struct fixture *f = *state;
+    struct talk *f = *state;
     static const struct {
         const char *token;
         bool taken;
@@ -728,47 +607,40 @@ static void progress_tokens(void **state)
         snprintf(text, sizeof text,
                  REQ("1", "tools/call", "'name':'later','_meta':{'progressToken':%s}"),
                  rows[i].token);
-        ask(f, text);
+        talk_ask(f, text);
         call_progress(running(f), 1, -1, (struct str){0}, 1);
-        struct str out = take(f);
+        struct str out = talk_take(f);
         if (rows[i].taken)
-            has(f, out, "/params/progressToken", rows[i].token);
+            talk_has(f, out, "/params/progressToken", rows[i].token);
         else
-            same(out, "", text);
+            talk_same(out, "", text);
         finish(f, "{}");
-        take(f);
+        talk_take(f);
     }
     /* the oldest revision has no text in it */
-    ask(f, INIT("2024-11-05"));
-    ask(f, REQ("1", "tools/call", "'name':'later','_meta':{'progressToken':1}"));
+    talk_ask(f, INIT("2024-11-05"));
+    talk_ask(f, REQ("1", "tools/call", "'name':'later','_meta':{'progressToken':1}"));
     call_progress(running(f), 1, -1, STR("m"), 1);
-    has(f, take(f), "/params", "{'progressToken':1,'progress':1}");
+    talk_has(f, talk_take(f), "/params", "{'progressToken':1,'progress':1}");
     finish(f, "{}");
-}
-
-static int lines(struct str s)
-{
-    int n = 0;
-    for (size_t i = 0; i < s.n; i++)
-        n += s.p[i] == '\n';
-    return n;
 }
 
 static void logging(void **state)
 {
-    struct fixture *f = *state;
+    struct talk *f = *state;
     session_log(f->session, MCP_LOG_ERROR, STR("x"));
-    same(take(f), "", "nobody is connected yet");
-    ask(f, INIT("2025-06-18"));
+    talk_same(talk_take(f), "", "nobody is connected yet");
+    talk_ask(f, INIT("2025-06-18"));
     session_log(f->session, MCP_LOG_NOTICE, STR("x"));
-    same(take(f), "", "warnings and worse by default");
+    talk_same(talk_take(f), "", "warnings and worse by default");
     session_log(f->session, MCP_LOG_WARNING, STR("a\nb"));
     assert_int_equal(f->wakes, 1);
-    same(take(f),
-         quoted(f, "{'jsonrpc':'2.0','method':'notifications/message','params':{"
-                   "'level':'warning','logger':'test','data':'a\\nb'}}\n")
-             .p,
-         "log");
+    talk_same(talk_take(f),
+              talk_quoted(f,
+                          "{'jsonrpc':'2.0','method':'notifications/message','params':{"
+                          "'level':'warning','logger':'test','data':'a\\nb'}}\n")
+                  .p,
+              "log");
     static const struct {
         const char *ask;
         int lines;
@@ -788,45 +660,48 @@ static void logging(void **state)
         {MODERN("1", "tools/call", ",'name':'talk'"), 1},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        assert_int_equal(lines(ask(f, rows[i].ask)), rows[i].lines);
+        assert_int_equal(talk_lines(talk_ask(f, rows[i].ask)), rows[i].lines);
 }
 
 static void batches(void **state)
 {
-    struct fixture *f = *state;
+    struct talk *f = *state;
     static const char batch[] =
         "[" REQ("1", "ping", "") "," REQ("2", "x", "") ",5," NOTE(
             "notifications/x",
             "") "," CALL("3", "later", "'text':'t'") "," CALL("4", "later", "") "]";
     static const char *const others[] = {INIT("2024-11-05"), INIT("2025-06-18"),
                                          INIT("2025-11-25")};
-    has(f, ask(f, batch), CODE, INVALID);
+    talk_has(f, talk_ask(f, batch), CODE, INVALID);
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
-        ask(f, others[i]);
-        has(f, ask(f, batch), CODE, INVALID);
+        talk_ask(f, others[i]);
+        talk_has(f, talk_ask(f, batch), CODE, INVALID);
     }
-    ask(f, INIT("2025-03-26"));
-    same(ask(f, batch),
-         quoted(f, "{'jsonrpc':'2.0','id':1,'result':{}}\n"
-                   "{'jsonrpc':'2.0','id':2,'error':{'code':-32601,'message':'Method "
-                   "not found: \\'x\\''}}\n"
-                   "{'jsonrpc':'2.0','error':{'code':-32600,'message':'a message is a "
-                   "JSON object'}}\n")
-             .p,
-         "batch");
+    talk_ask(f, INIT("2025-03-26"));
+    talk_same(
+        talk_ask(f, batch),
+        talk_quoted(f,
+                    "{'jsonrpc':'2.0','id':1,'result':{}}\n"
+                    "{'jsonrpc':'2.0','id':2,'error':{'code':-32601,'message':'Method "
+                    "not found: \\'x\\''}}\n"
+                    "{'jsonrpc':'2.0','error':{'code':-32600,'message':'a message is a "
+                    "JSON object'}}\n")
+            .p,
+        "batch");
     assert_int_equal(session_calls(f->session), 2);
     finish(f, "{}");
-    has(f, take(f), "/id", "4");
-    same(ask(f, "[" NOTE("notifications/cancelled", "'requestId':3") "]"), "", "");
+    talk_has(f, talk_take(f), "/id", "4");
+    talk_same(talk_ask(f, "[" NOTE("notifications/cancelled", "'requestId':3") "]"), "",
+              "");
     assert_int_equal(session_calls(f->session), 0);
-    static const struct row rows[] = {
+    static const struct talk_row rows[] = {
         {"[]", "", CODE, INVALID},
         {"[[]]", "", CODE, INVALID},
         {"[" INIT("2025-11-25") "]", "'i'", CODE, INVALID},
         {"[" MODERN("1", "tools/list", "") "]", "1", CODE, INVALID},
         {"[" REQ("1", "ping", "") "]", "1", "/result", "{}"},
     };
-    CHECK_ROWS(f, rows);
+    TALK_ROWS(f, rows);
     struct buf b;
     buf_init(&b, 1 << 20);
     for (int n = 100; n <= 101; n++) {
@@ -836,7 +711,7 @@ static void batches(void **state)
             buf_addf(&b, REQ("%d", "ping", ""), i);
         }
         buf_addc(&b, ']');
-        assert_int_equal(lines(ask(f, buf_cstr(&b))), n == 100 ? 100 : 1);
+        assert_int_equal(talk_lines(talk_ask(f, buf_cstr(&b))), n == 100 ? 100 : 1);
     }
     buf_finish(&b);
 }
