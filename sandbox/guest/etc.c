@@ -30,7 +30,8 @@ static const char *const copied[] = {
     "/etc/ssl/openssl.cnf",
     "/etc/ca-certificates.conf",
 };
-enum { COPIED = sizeof copied / sizeof copied[0] };
+enum { COPIED = sizeof copied / sizeof copied[0], MADE = 8 };
+_Static_assert(COPIED + MADE <= ETC_FILES_MAX, "room for all files");
 
 static struct buf content[COPIED];
 static struct buf passwd, group;
@@ -89,25 +90,6 @@ void etc_collect(void)
     buf_finish(&groups);
 }
 
-static int put(const char *root, const char *path, struct str text, mode_t mode)
-{
-    char full[512];
-    snprintf(full, sizeof full, "%s%s", root, path);
-    int fd = open(full, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
-    ssize_t n = fd < 0 ? -1 : write(fd, text.p, text.n);
-    int saved = errno;
-    fd_close(&fd);
-    errno = saved;
-    return n == (ssize_t)text.n ? 0 : -1;
-}
-
-static void make_dir(const char *root, const char *path)
-{
-    char full[512];
-    snprintf(full, sizeof full, "%s%s", root, path);
-    mkdir(full, 0755);
-}
-
 /* Everybody is root already: sudo runs its command. Where ids of others exist, -u
  * works. */
 static const char sudo_script[] =
@@ -124,33 +106,73 @@ static const char sudo_script[] =
     "case \"$user\" in ''|root|0) exec \"$@\" ;; esac\n"
     "exec setpriv --reuid=\"$user\" --regid=\"$user\" --clear-groups -- \"$@\"\n";
 
-int etc_write(const char *root, const char *host_name)
+static size_t add(struct etc_file *to, size_t n, const char *path, struct str text,
+                  mode_t mode)
 {
-    char hosts[256], name[80];
-    int rc = 0;
+    to[n] = (struct etc_file){path, text, mode};
+    return n + 1;
+}
+
+size_t etc_files(struct etc_file to[ETC_FILES_MAX], const char *host_name)
+{
+    static char hosts[256], name[80];
+    size_t n = 0;
     snprintf(name, sizeof name, "%.63s\n", host_name);
     snprintf(hosts, sizeof hosts,
              "127.0.0.1 localhost %.63s\n::1 localhost ip6-localhost\n", host_name);
+    for (int i = 0; i < COPIED; i++)
+        if (content[i].n)
+            n = add(to, n, copied[i], buf_str(&content[i]), 0644);
+    n = add(to, n, "/etc/passwd", buf_str(&passwd), 0644);
+    n = add(to, n, "/etc/group", buf_str(&group), 0644);
+    n = add(to, n, "/etc/shadow", STR("root:*:::::::\n"), 0600);
+    n = add(to, n, "/etc/hostname", str_of(name), 0644);
+    n = add(to, n, "/etc/hosts", str_of(hosts), 0644);
+    n = add(to, n, "/etc/resolv.conf",
+            STR("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"), 0644);
+    n = add(to, n, "/etc/nsswitch.conf",
+            STR("passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n"),
+            0644);
+    return add(to, n, "/opt/sandquay/bin/sudo", STR(sudo_script), 0755);
+}
+
+static int put(const char *root, const struct etc_file *file)
+{
+    char full[512];
+    snprintf(full, sizeof full, "%s%s", root, file->path);
+    int fd =
+        open(full, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, file->mode);
+    ssize_t n = fd < 0 ? -1 : write(fd, file->text.p, file->text.n);
+    int saved = errno;
+    fd_close(&fd);
+    errno = saved;
+    return n == (ssize_t)file->text.n ? 0 : -1;
+}
+
+static void make_dir(const char *root, const char *path)
+{
+    char full[512];
+    snprintf(full, sizeof full, "%s%s", root, path);
+    mkdir(full, 0755);
+}
+
+int etc_write(const char *root, const char *host_name)
+{
+    struct etc_file file[ETC_FILES_MAX];
+    size_t count = etc_files(file, host_name);
+    int rc = 0;
     make_dir(root, "/etc/ssl");
     make_dir(root, "/opt/sandquay");
     make_dir(root, "/opt/sandquay/bin");
-    for (int i = 0; i < COPIED; i++) {
-        if (content[i].n)
-            rc |= put(root, copied[i], buf_str(&content[i]), 0644);
+    for (size_t i = 0; i < count; i++)
+        rc |= put(root, &file[i]);
+    return rc;
+}
+
+void etc_finish(void)
+{
+    for (int i = 0; i < COPIED; i++)
         buf_finish(&content[i]);
-    }
-    rc |= put(root, "/etc/passwd", buf_str(&passwd), 0644);
-    rc |= put(root, "/etc/group", buf_str(&group), 0644);
-    rc |= put(root, "/etc/shadow", STR("root:*:::::::\n"), 0600);
-    rc |= put(root, "/etc/hostname", str_of(name), 0644);
-    rc |= put(root, "/etc/hosts", str_of(hosts), 0644);
-    rc |= put(root, "/etc/resolv.conf",
-              STR("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"), 0644);
-    rc |= put(root, "/etc/nsswitch.conf",
-              STR("passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n"),
-              0644);
-    rc |= put(root, "/opt/sandquay/bin/sudo", STR(sudo_script), 0755);
     buf_finish(&passwd);
     buf_finish(&group);
-    return rc;
 }

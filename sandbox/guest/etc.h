@@ -1,7 +1,21 @@
 /* The synthetic /etc: files that the sandbox gets as its own copies. */
 #pragma once
+#include "base/str.h"
+#include <sys/types.h>
+
+enum { ETC_FILES_MAX = 32 };
+
+struct etc_file {
+    const char *path;
+    struct str text;
+    mode_t mode;
+};
 
 /* Reads the host's files; before the host's root is left. */
 void etc_collect(void);
-/* Writes them and the made ones below `root`. 0, or -1 with errno. */
+/* All of them, the made ones and the sudo shim included; how many. The texts are valid
+ * until etc_finish(). */
+size_t etc_files(struct etc_file to[ETC_FILES_MAX], const char *host_name);
+/* Writes them below `root`. 0, or -1 with errno. */
 int etc_write(const char *root, const char *host_name);
+void etc_finish(void);

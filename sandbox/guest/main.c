@@ -3,11 +3,9 @@
  * 3. This process is the zygote: it makes sandboxes, and when the server has gone,
  * however that happened, it ends them, removes their cgroups and exits. */
 #include "base/fd.h"
-#include "sandbox/guest/guest.h"
-#include "sandbox/guest/idmap.h"
+#include "sandbox/guest/launch.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,11 +14,10 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SERVER = 3, GUESTS_MAX = 1000 };
+enum { SERVER = LAUNCH_SERVER_FD, GUESTS_MAX = 1000 };
 
 struct child {
     uint32_t create_id; /* 0: free */
@@ -57,135 +54,36 @@ static void fail(uint32_t id, int sys, const char *step)
                                          .tail = str_of(step)});
 }
 
-static int make_trees(struct guest_setup *setup, pid_t pid, uid_t base)
+void launch_keep_server(struct guest_setup *setup)
 {
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/ns/user", (int)pid);
-    int userns = open(path, O_RDONLY | O_CLOEXEC);
-    if (userns < 0)
-        return -1;
-    setup->plan.tree[TREE_USR] = idmap_tree("/usr", userns);
-    setup->plan.tree[TREE_DPKG] = idmap_tree("/var/lib/dpkg", userns);
-    setup->plan.tree[TREE_ALTERNATIVES] = idmap_tree("/etc/alternatives", userns);
-    const char *dirs[] = {setup->plan.workspace, setup->plan.home};
-    const int index[] = {TREE_WORKSPACE, TREE_HOME};
-    int rc = 0;
-    for (int i = 0; i < 2 && rc == 0; i++) {
-        struct stat st;
-        if (!dirs[i][0])
-            continue;
-        rc = lstat(dirs[i], &st);
-        int ns = rc < 0 ? -1
-                 : st.st_uid == 0 && st.st_gid == 0
-                     ? userns
-                     : idmap_swapped_userns(st.st_uid, st.st_gid, base);
-        int tree = ns < 0 ? -1 : idmap_tree(dirs[i], ns);
-        if (ns != userns)
-            fd_close(&ns);
-        setup->plan.tree[index[i]] = tree;
-        rc = tree < 0 ? -1 : 0;
-    }
-    int saved = errno;
-    close(userns);
-    errno = saved;
-    return rc;
-}
-
-static int send_trees(int to, struct guest_setup *setup)
-{
-    int32_t which[TREE_COUNT];
-    int fds[TREE_COUNT], n = 0;
-    for (int i = 0; i < TREE_COUNT; i++) {
-        which[i] = setup->plan.tree[i] >= 0 ? n : -1;
-        if (setup->plan.tree[i] >= 0)
-            fds[n++] = setup->plan.tree[i];
-    }
-    return wire_send(to, &(struct wire_out){.type = ZYGOTE_CREATE,
-                                            .body = which,
-                                            .body_bytes = sizeof which,
-                                            .fds = fds,
-                                            .fd_count = n});
-}
-
-static pid_t clone_guest(const struct cgroup_set *groups, int *ret_pidfd)
-{
-    struct clone_args args = {
-        .flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET |
-                 CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_PIDFD,
-        .exit_signal = SIGCHLD,
-        .pidfd = (uint64_t)(uintptr_t)ret_pidfd,
-    };
-    if (groups->v2_dir >= 0) {
-        args.flags |= CLONE_INTO_CGROUP;
-        args.cgroup = (unsigned)groups->v2_dir;
-    }
-    /* Dumpable for the moment: the maps of an ordinary user's child are ours to write
-     * then. */
-    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-    return (pid_t)syscall(SYS_clone3, &args, sizeof args);
-}
-
-static const char *parent_part(struct guest_setup *setup, pid_t pid, int to, uid_t base)
-{
-    if (idmap_write(pid, base) < 0)
-        return "user id maps";
-    if (cgroup_enter(&setup->groups, pid) < 0)
-        return "entering the cgroups";
-    cgroup_delegate(&setup->groups, base);
-    if (base && make_trees(setup, pid, base) < 0)
-        return "idmapped mounts";
-    return send_trees(to, setup) < 0 ? "handing over mounts" : NULL;
+    if (dup3(setup->server, SERVER, O_CLOEXEC) < 0)
+        _exit(1);
+    setup->server = SERVER;
+    for (int i = 0; i < GUESTS_MAX; i++)
+        if (children[i].create_id) {
+            fd_close(&children[i].groups.v2_dir);
+            fd_close(&children[i].groups.memory_events);
+            fd_close(&children[i].groups.pids_events);
+        }
 }
 
 static void start(struct child *c, struct guest_setup *setup,
                   const struct wire_message *m)
 {
-    int pair[2], pidfd = -1;
-    uid_t base = geteuid() == 0 ? idmap_pick_base() : 0;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
-        fail(m->id, errno, "socketpair");
-        return;
-    }
-    setup->plan.id_range = base != 0;
-    setup->zygote = pair[1];
-    pid_t pid = clone_guest(&setup->groups, &pidfd);
-    if (pid == 0) {
-        /* In the place of the zygote's socket, which is not the guest's. */
-        if (dup3(setup->server, SERVER, O_CLOEXEC) < 0)
-            _exit(1);
-        setup->server = SERVER;
-        close(pair[0]);
-        for (int i = 0; i < GUESTS_MAX; i++)
-            if (children[i].create_id) {
-                fd_close(&children[i].groups.v2_dir);
-                fd_close(&children[i].groups.memory_events);
-                fd_close(&children[i].groups.pids_events);
-            }
-        guest_main(setup);
-    }
-    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-    const char *failed = pid < 0 ? "clone into new namespaces" : NULL;
-    if (!failed)
-        failed = parent_part(setup, pid, pair[0], base);
-    int saved = errno;
-    close(pair[0]);
-    close(pair[1]);
-    for (int i = 0; i < TREE_COUNT; i++)
-        fd_close(&setup->plan.tree[i]);
+    struct launched launched;
+    const char *failed = launch_namespaces(setup, &launched);
     if (failed) {
-        if (pid > 0) {
-            kill(pid, SIGKILL);
-            waitpid(pid, NULL, 0);
-        }
+        int saved = errno;
         cgroup_destroy(&setup->groups);
         fail(m->id, saved, failed);
-    } else {
-        *c = (struct child){.create_id = m->id, .pid = pid, .groups = setup->groups};
-        struct zygote_created created = {.layers = setup->groups.layers,
-                                         .host_pid = (uint32_t)pid};
-        answer(ZYGOTE_CREATED, m->id, &created, sizeof created, pidfd);
+        return;
     }
-    fd_close(&pidfd);
+    *c = (struct child){
+        .create_id = m->id, .pid = launched.pid, .groups = setup->groups};
+    struct zygote_created created = {.layers = setup->groups.layers,
+                                     .host_pid = (uint32_t)launched.pid};
+    answer(ZYGOTE_CREATED, m->id, &created, sizeof created, launched.pidfd);
+    fd_close(&launched.pidfd);
 }
 
 static const char *next_string(struct str *tail)
