@@ -1,12 +1,13 @@
-/* A call: one tools/call in flight, as a tool's handler sees it.
+/* A call: one request in flight, as its handler sees it: a tool that is called, a
+ * resource that is read, a prompt that is got, a value that is completed.
  *
- * The handler runs when the call arrives; its arguments already satisfy the tool's
- * inputSchema. It ends, now or later, in exactly one call_result_*() or call_fail(). To
- * end it later it keeps call_ref(), a number, and asks call_find() again when it has
- * the answer: NULL means that the call is gone (cancelled, or its connection closed),
- * and there is nobody to answer. A `struct call *` is valid inside the handler, the
- * on_cancel callback and after call_find() until the call ends; never across turns of
- * the loop. */
+ * The handler runs when the request arrives; its arguments are checked already. It
+ * ends, now or later, in exactly one of the functions that end a call, one that fits
+ * its kind, or in call_fail(). To end it later it keeps call_ref(), a number, and asks
+ * call_find() again when it has the answer: NULL means that the call is gone
+ * (cancelled, or its connection closed), and there is nobody to answer. A `struct call
+ * *` is valid inside the handler, the on_cancel callback and after call_find() until
+ * the call ends; never across turns of the loop. */
 #pragma once
 #include "base/arena.h"
 #include "base/err.h"
@@ -28,8 +29,8 @@ struct mcp_server *call_server(const struct call *call);
 uint64_t call_owner(const struct call *call);
 uint64_t call_started_ms(const struct call *call);
 
-/* The arguments: an object. They, every string taken from them and the arena live until
- * the call ends (the message is copied once). */
+/* The arguments of a tool or a prompt: an object. They, every string taken from them
+ * and the arena live until the call ends (the message is copied once). */
 struct json call_args(const struct call *call);
 struct arena *call_arena(struct call *call);
 
@@ -50,6 +51,8 @@ void call_progress(struct call *call, double progress, double total, struct str 
 /* A log notification, if the peer asked for this level. */
 void call_log(struct call *call, enum mcp_log_level level, struct str text);
 
+/* --- Tools --- */
+
 /* Ends the call with a result that has structuredContent: `object` is one JSON object
  * without raw newlines; the text block carries the same text, as the specification
  * asks. */
@@ -60,14 +63,66 @@ void call_result_structured(struct call *call, struct str object);
  * this session: struct json_writer *w = call_content_begin(call); call_content_text(w,
  * text); call_content_blob(w, uri, mime_type, bytes); call_content_end(call);
  *
- * call_fail() instead of call_content_end() takes back what was written. Whatever the
- * way, a result of more than MCP_MESSAGE_OUT_MAX is replaced by a LIMIT error. */
+ * call_fail() instead of call_content_end() takes back what was written; so it is with
+ * every pair of begin and end here. Whatever the way, a result of more than
+ * MCP_MESSAGE_OUT_MAX is replaced by a LIMIT error. */
 struct json_writer *call_content_begin(struct call *call);
 void call_content_text(struct json_writer *w, struct str text);
 void call_content_image(struct json_writer *w, struct str mime_type, struct str bytes);
+void call_content_audio(struct json_writer *w, struct str mime_type, struct str bytes);
+/* An embedded resource: of text, or of bytes. */
+void call_content_resource(struct json_writer *w, struct str uri, struct str mime_type,
+                           struct str text);
 void call_content_blob(struct json_writer *w, struct str uri, struct str mime_type,
                        struct str bytes);
 void call_content_end(struct call *call);
 
-/* Ends the call with isError: text block {"code","cause","remedy"} from *err. */
+/* --- Resources --- */
+
+/* The URI that is asked for, as it came; and what a variable of the template stands for
+ * in it, percent-decoded (lives as long as the call; {NULL, 0}: no such variable). */
+struct str call_uri(const struct call *call);
+struct str call_var(struct call *call, struct str name);
+
+/* Ends the call with contents: one or several, each with its URI. */
+struct json_writer *call_contents_begin(struct call *call);
+void call_contents_text(struct json_writer *w, struct str uri, struct str mime_type,
+                        struct str text);
+void call_contents_blob(struct json_writer *w, struct str uri, struct str mime_type,
+                        struct str bytes);
+void call_contents_end(struct call *call);
+
+/* mcp_server_config.list_resources: where to go on, as given to call_resources_end()
+ * for the page before; empty: from the start. Ends the call with resources/list
+ * entries; next is empty behind the last page. */
+struct str call_cursor(struct call *call);
+struct json_writer *call_resources_begin(struct call *call);
+void call_resources_end(struct call *call, struct str next);
+
+/* --- Prompts --- */
+
+/* Ends the call with messages: struct json_writer *w = call_messages_begin(call, text);
+ * call_message_begin(w, "user"); call_content_text(w, text) or another block (one a
+ * message); call_message_end(w); call_messages_end(call); */
+struct json_writer *call_messages_begin(struct call *call, struct str description);
+void call_message_begin(struct json_writer *w, const char *role);
+void call_message_end(struct json_writer *w);
+void call_messages_end(struct call *call);
+
+/* --- Completion --- */
+
+/* The name of the prompt's argument or the template's variable, what was typed of its
+ * value, and the values that others have already ({NULL, 0}: not given). */
+struct str call_argument_name(struct call *call);
+struct str call_argument_value(struct call *call);
+struct str call_argument_context(struct call *call, struct str name);
+/* Ends the call with values, the best first; the first 100 are sent, and how many there
+ * are. */
+void call_complete(struct call *call, const struct str *values, size_t count);
+
+/* --- Failure --- */
+
+/* Ends the call with an error. Of a tool: a result with isError, whose text block is
+ * {"code","cause","remedy"}. Of others: a JSON-RPC error; NOT_FOUND of a resource as
+ * each era has it. */
 void call_fail(struct call *call, const struct err *err);

@@ -114,30 +114,48 @@ void calls_cancel(struct call *call)
 }
 
 /* The message's text moves into the call: arguments live as long as it does. */
-static struct call *call_new(struct request *r, const struct mcp_tool *tool,
-                             struct json args)
+static void copy_message(struct call *call, const struct request *r)
 {
-    struct session *s = r->session;
-    struct call *call = call_alloc(s->server);
-    struct json token =
-        json_get(json_get(r->params, STR("_meta")), STR("progressToken"));
     size_t token_bytes = r->doc->count * json_token_bytes();
-    const char *from = r->doc->text.p;
-    call->session = s;
-    call->stream = s->stream;
-    call->tool = tool;
-    call->era = r->era;
-    call->log_level = r->log_level;
-    call->started_ms = s->now_ms;
     call->doc = *r->doc;
     call->doc.text = arena_dup(&call->arena, r->doc->text);
     call->doc.token = arena_alloc(&call->arena, token_bytes);
     memcpy(call->doc.token, r->doc->token, token_bytes);
-    call->args = json_present(args) ? (struct json){&call->doc, args.i}
-                                    : json_root(&s->server->empty);
-    call->id = (struct str){call->doc.text.p + (r->id.p - from), r->id.n};
+    call->id = (struct str){call->doc.text.p + (r->id.p - r->doc->text.p), r->id.n};
+}
+
+struct json calls_own(const struct call *call, struct json of_request)
+{
+    return json_present(of_request) ? (struct json){&call->doc, of_request.i}
+                                    : (struct json){0};
+}
+
+struct call *calls_new(struct request *r, enum call_kind kind, call_fn *handler,
+                       struct json args)
+{
+    struct session *s = r->session;
+    if (s->call_count >= MCP_CALLS_MAX ||
+        s->held_bytes + r->doc->text.n > MCP_CALLS_BYTES_MAX) {
+        request_error(r, errors_rpc_code(ERR_LIMIT),
+                      "too many requests in flight: wait for answers first");
+        return NULL;
+    }
+    struct call *call = call_alloc(s->server);
+    struct json token =
+        json_get(json_get(r->params, STR("_meta")), STR("progressToken"));
+    copy_message(call, r);
+    call->kind = kind;
+    call->handler = handler;
+    call->session = s;
+    call->stream = s->stream;
+    call->era = r->era;
+    call->log_level = r->log_level;
+    call->started_ms = s->now_ms;
+    call->params = calls_own(call, r->params);
+    call->args =
+        json_present(args) ? calls_own(call, args) : json_root(&s->server->empty);
     if (rpc_legal_id(token))
-        call->token = json_raw((struct json){&call->doc, token.i});
+        call->token = json_raw(calls_own(call, token));
     call->next = s->calls;
     s->calls = call;
     s->call_count++;
@@ -146,44 +164,10 @@ static struct call *call_new(struct request *r, const struct mcp_tool *tool,
     return call;
 }
 
-/* An error that the model is to read: a result with isError. */
-static void write_failure(struct session *s, struct str id, enum mcp_era era,
-                          const struct call *call, const struct err *err)
+void calls_run(struct call *call)
 {
-    struct buf text;
-    struct json_writer inner, w;
-    buf_init(&text, 4096);
-    jw_init(&inner, &text);
-    errors_write(&inner, err);
-    size_t start = session_begin_result(s, &w, id, era);
-    jw_key(&w, "content");
-    jw_array(&w);
-    call_content_text(&w, buf_str(&text));
-    jw_end_array(&w);
-    jw_key_bool(&w, "isError", true);
-    session_end_result(s, &w, start, call);
-    buf_finish(&text);
-}
-
-void calls_start(struct request *r, const struct mcp_tool *tool, struct json args)
-{
-    struct session *s = r->session;
-    struct err err;
-    if (s->call_count >= MCP_CALLS_MAX ||
-        s->held_bytes + r->doc->text.n > MCP_CALLS_BYTES_MAX) {
-        request_error(r, errors_rpc_code(ERR_LIMIT),
-                      "too many requests in flight: wait for answers first");
-        return;
-    }
-    struct json given = json_present(args) ? args : json_root(&s->server->empty);
-    if (schema_check(tool->input, given, &err) < 0) {
-        err_remedy(&err, "correct the arguments of %s and call it again", tool->name);
-        write_failure(s, r->id, r->era, NULL, &err);
-        return;
-    }
-    struct call *call = call_new(r, tool, args);
     call->in_handler = true;
-    tool->call(call);
+    call->handler(call);
     call->in_handler = false;
     if (call->ended)
         call_release(call);
@@ -304,9 +288,21 @@ static void end_call(struct call *call)
     session_wake(s);
 }
 
-/* Ends the call with the result that begins at start; one that is too large to be sent
- * is replaced. */
-static void end_with_result(struct call *call, struct json_writer *w, size_t start)
+size_t calls_begin_result(struct call *call, struct json_writer *w)
+{
+    assert(!call->ended);
+    return session_begin_result(call->session, w, call->id, call->era);
+}
+
+static void write_failure(struct call *call, const struct err *err)
+{
+    if (call->kind == CALL_TOOL)
+        toolcalls_write_failure(call->session, call->id, call->era, call, err);
+    else
+        resources_write_failure(call, err);
+}
+
+void calls_end_result(struct call *call, struct json_writer *w, size_t start)
 {
     struct session *s = call->session;
     if (s->out.overflow || s->out.n - start > MCP_MESSAGE_OUT_MAX - 64) {
@@ -315,80 +311,34 @@ static void end_with_result(struct call *call, struct json_writer *w, size_t sta
                 MCP_MESSAGE_OUT_MAX >> 20);
         err_remedy(&err, "ask for a smaller part");
         session_rollback(s, start);
-        write_failure(s, call->id, call->era, call, &err);
+        write_failure(call, &err);
     } else {
         session_end_result(s, w, start, call);
     }
     end_call(call);
 }
 
-void call_result_structured(struct call *call, struct str object)
+struct json_writer *calls_begin_items(struct call *call, const char *key)
 {
-    struct json_writer w;
-    size_t start = session_begin_result(call->session, &w, call->id, call->era);
-    jw_key(&w, "content");
-    jw_array(&w);
-    call_content_text(&w, object);
-    jw_end_array(&w);
-    jw_key_raw(&w, "structuredContent", object);
-    end_with_result(call, &w, start);
-}
-
-struct json_writer *call_content_begin(struct call *call)
-{
-    assert(!call->ended);
-    call->message_start =
-        session_begin_result(call->session, &call->writer, call->id, call->era);
+    call->message_start = calls_begin_result(call, &call->writer);
     call->writing = true;
-    jw_key(&call->writer, "content");
+    jw_key(&call->writer, key);
     jw_array(&call->writer);
     return &call->writer;
 }
 
-void call_content_text(struct json_writer *w, struct str text)
-{
-    jw_object(w);
-    jw_key_cstr(w, "type", "text");
-    jw_key_str(w, "text", text);
-    jw_end_object(w);
-}
-
-void call_content_image(struct json_writer *w, struct str mime_type, struct str bytes)
-{
-    jw_object(w);
-    jw_key_cstr(w, "type", "image");
-    jw_key_str(w, "mimeType", mime_type);
-    jw_key(w, "data");
-    jw_base64(w, bytes);
-    jw_end_object(w);
-}
-
-void call_content_blob(struct json_writer *w, struct str uri, struct str mime_type,
-                       struct str bytes)
-{
-    jw_object(w);
-    jw_key_cstr(w, "type", "resource");
-    jw_key(w, "resource");
-    jw_object(w);
-    jw_key_str(w, "uri", uri);
-    jw_key_str(w, "mimeType", mime_type);
-    jw_key(w, "blob");
-    jw_base64(w, bytes);
-    jw_end_object(w);
-    jw_end_object(w);
-}
-
-void call_content_end(struct call *call)
+void calls_end_items(struct call *call)
 {
     assert(call->writing);
     jw_end_array(&call->writer);
-    end_with_result(call, &call->writer, call->message_start);
+    calls_end_result(call, &call->writer, call->message_start);
 }
 
 void call_fail(struct call *call, const struct err *err)
 {
+    assert(!call->ended);
     if (call->writing)
         session_rollback(call->session, call->message_start);
-    write_failure(call->session, call->id, call->era, call, err);
+    write_failure(call, err);
     end_call(call);
 }

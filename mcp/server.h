@@ -1,11 +1,12 @@
 /* The server side of the Model Context Protocol, sans I/O: texts in, texts out, time
  * passed in.
  *
- * A `struct mcp_server` is what is offered (tools, info) and is shared by all
- * connections; a `struct session` is one connection: the process's stdio, a WebSocket,
- * a legacy HTTP session, or one modern HTTP request. Every session speaks both eras at
- * once: the `initialize` handshake of 2024-11-05 ... 2025-11-25 and the stateless
- * requests of 2026-07-28; each message is classified by itself (mcp/classify.c).
+ * A `struct mcp_server` is what is offered (tools, resources, prompts) and is shared by
+ * all connections; a `struct session` is one connection: the process's stdio, a
+ * WebSocket, a legacy HTTP session, or one modern HTTP request. Every session speaks
+ * both eras at once: the `initialize` handshake of 2024-11-05 ... 2025-11-25 and the
+ * stateless requests of 2026-07-28; each message is classified by itself
+ * (mcp/classify.c).
  *
  * Output is collected in the session: one JSON text a message, each followed by "\n"
  * (no message holds a raw newline). `struct mcp_message` records say where each one
@@ -34,12 +35,52 @@ struct mcp_tool {
     call_fn *call;               /* the arguments already satisfy `input` */
 };
 
+/* A resource that has a URI of its own. `read` ends in call_contents_end(). */
+struct mcp_resource {
+    const char *uri;
+    struct str definition; /* its complete resources/list entry */
+    call_fn *read;
+    uint32_t ttl_ms; /* for how long clients may keep what it answers */
+};
+
+/* Resources by the dozen: every URI that the template (see mcp/template.h) matches;
+ * `read` finds the parts with call_var(). `complete`, or NULL, suggests values of its
+ * variables; it ends in call_complete(). */
+struct mcp_template {
+    const char *uri;
+    struct str definition; /* its complete resources/templates/list entry */
+    call_fn *read;
+    uint32_t ttl_ms;
+    call_fn *complete;
+};
+
+/* `get` finds its arguments in call_args(): strings, the required ones are there. It
+ * ends in call_messages_end(). */
+struct mcp_prompt {
+    const char *name;
+    struct str definition; /* its complete prompts/list entry */
+    call_fn *get;
+    call_fn *complete; /* of its arguments, or NULL */
+};
+
+/* The tables are borrowed. Rows are listed in their order, a page of page_size at a
+ * time. */
 struct mcp_server_config {
     const char *name, *title, *version;
     const char *instructions; /* static: no date, level or id in it */
     const struct mcp_tool *tools;
     size_t tool_count;
-    void *ctx; /* given to every tool as call_ctx() */
+    const struct mcp_resource *resources;
+    size_t resource_count;
+    const struct mcp_template *templates;
+    size_t template_count;
+    const struct mcp_prompt *prompts;
+    size_t prompt_count;
+    /* Lists the resources that come and go, behind those of the table; or NULL. It ends
+     * in call_resources_end(). */
+    call_fn *list_resources;
+    size_t page_size; /* 0: 1000 */
+    void *ctx;        /* given to every handler as call_ctx() */
 };
 
 struct mcp_server;

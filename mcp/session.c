@@ -15,19 +15,9 @@ enum {
 struct mcp_server *mcp_server_new(const struct mcp_server_config *config)
 {
     struct mcp_server *server = mem_new(struct mcp_server);
-    struct json_writer w;
     struct err err;
     server->config = *config;
     json_parse(&server->empty, &server->arena, STR("{}"), &err);
-    buf_init(&server->tools_list, MCP_MESSAGE_OUT_MAX / 2);
-    jw_init(&w, &server->tools_list);
-    jw_array(&w);
-    for (size_t i = 0; i < config->tool_count; i++) {
-        assert(str_find(config->tools[i].definition, '\n') < 0);
-        jw_raw(&w, config->tools[i].definition);
-    }
-    jw_end_array(&w);
-    assert(!server->tools_list.overflow);
     return server;
 }
 
@@ -37,7 +27,6 @@ void mcp_server_free(struct mcp_server *server)
         return;
     assert(server->sessions == 0);
     calls_finish(server);
-    buf_finish(&server->tools_list);
     arena_finish(&server->arena);
     mem_free(server);
 }
@@ -188,35 +177,43 @@ void session_end_result(struct session *s, struct json_writer *w, size_t start,
                                       .status = 200});
 }
 
+size_t session_begin_error(struct session *s, struct json_writer *w, struct str id,
+                           int code, const char *message)
+{
+    size_t start = session_begin(s, w);
+    rpc_begin_error(w, id, code, message);
+    return start;
+}
+
+void session_end_error(struct session *s, struct json_writer *w, size_t start,
+                       int status, const struct call *call)
+{
+    rpc_end_error(w);
+    session_end(s, start,
+                &(struct mcp_message){.request = call ? call->ref : 0,
+                                      .stream = call ? call->stream : s->stream,
+                                      .final = true,
+                                      .status = status});
+}
+
 void session_error(struct session *s, struct str id, int code, const char *message)
 {
     struct json_writer w;
-    size_t start = session_begin(s, &w);
-    rpc_begin_error(&w, id, code, message);
-    rpc_end_error(&w);
-    session_end(s, start,
-                &(struct mcp_message){.stream = s->stream,
-                                      .final = true,
-                                      .status = errors_rpc_status(code, MCP_LEGACY)});
+    size_t start = session_begin_error(s, &w, id, code, message);
+    session_end_error(s, &w, start, errors_rpc_status(code, MCP_LEGACY), NULL);
 }
 
 size_t request_begin_error(struct request *r, struct json_writer *w, int code,
                            const char *message)
 {
-    size_t start = session_begin(r->session, w);
-    rpc_begin_error(w, r->id, code, message);
-    return start;
+    return session_begin_error(r->session, w, r->id, code, message);
 }
 
 void request_end_error(struct request *r, struct json_writer *w, size_t start, int code)
 {
-    rpc_end_error(w);
-    session_end(r->session, start,
-                &(struct mcp_message){.stream = r->session->stream,
-                                      .final = true,
-                                      .status = r->classified
-                                                    ? errors_rpc_status(code, r->era)
-                                                    : ERRORS_ENVELOPE_STATUS});
+    int status =
+        r->classified ? errors_rpc_status(code, r->era) : ERRORS_ENVELOPE_STATUS;
+    session_end_error(r->session, w, start, status, NULL);
 }
 
 void request_error(struct request *r, int code, const char *message)

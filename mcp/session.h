@@ -1,19 +1,33 @@
-/* Private to mcp/: what session.c, classify.c, methods.c and calls.c share. */
+/* Private to mcp/: what the files of the server side share. */
 #pragma once
 #include "mcp/errors.h"
 #include "mcp/jsonrpc.h"
 #include "mcp/protocol.h"
 #include "mcp/server.h"
 
+/* What is asked of a server: a request that a handler answers, now or later. */
+enum call_kind {
+    CALL_TOOL,
+    CALL_RESOURCE,
+    CALL_RESOURCE_LIST,
+    CALL_PROMPT,
+    CALL_COMPLETION,
+};
+
 struct call {
     uint64_t ref, stream;
     struct session *session;
     struct call *next; /* of the session; of the server while spare */
-    const struct mcp_tool *tool;
+    enum call_kind kind;
+    call_fn *handler;
     struct arena arena;
     struct json_doc doc; /* of the message, whose text is in the arena */
-    struct json args;
-    struct str id, token; /* raw JSON; token empty: no progress wanted */
+    struct json params, args;
+    struct str id, token;                /* raw JSON; token empty: no progress wanted */
+    struct str uri;                      /* of a resource or of a template */
+    const struct mcp_template *template; /* that the URI matches */
+    struct str cursor;                   /* of list_resources */
+    uint32_t ttl_ms;
     enum mcp_era era;
     enum mcp_log_level log_level; /* modern: what the request asked for */
     bool in_handler, ended, progressed, writing;
@@ -37,7 +51,6 @@ struct mcp_server {
     uint32_t slot_count, free_slot, generation;
     struct call *spare; /* ended ones, kept with an empty arena */
     int spare_count;
-    struct buf tools_list; /* the JSON array of tools/list */
     struct json_doc empty; /* {}: the arguments of a call that has none */
     struct arena arena;
     size_t sessions;
@@ -87,12 +100,23 @@ void session_end_result(struct session *s, struct json_writer *w, size_t start,
                         const struct call *call);
 /* An error about the text in hand before it is known what it asks for. */
 void session_error(struct session *s, struct str id, int code, const char *message);
+/* An error with its HTTP status: begin leaves `error` open for its data. */
+size_t session_begin_error(struct session *s, struct json_writer *w, struct str id,
+                           int code, const char *message);
+void session_end_error(struct session *s, struct json_writer *w, size_t start,
+                       int status, const struct call *call);
 /* An error that answers the request: begin leaves `error` open for its data. */
 void request_error(struct request *r, int code, const char *message);
 size_t request_begin_error(struct request *r, struct json_writer *w, int code,
                            const char *message);
 void request_end_error(struct request *r, struct json_writer *w, size_t start,
                        int code);
+/* -32602 */
+void request_refuse(struct request *r, const char *message);
+/* "what: name", for a name that is not known. */
+void request_unknown(struct request *r, int code, const char *what, struct json name);
+/* {} */
+void request_acknowledge(struct request *r);
 
 /* A notification with `params` left open; about the call, or NULL: about none. */
 size_t session_begin_notification(struct session *s, struct json_writer *w,
@@ -100,16 +124,59 @@ size_t session_begin_notification(struct session *s, struct json_writer *w,
 void session_end_notification(struct session *s, struct json_writer *w, size_t start,
                               const struct call *call);
 
+typedef void method_fn(struct request *r);
+/* The methods' handlers, by file. */
+method_fn toolcalls_list, toolcalls_call;
+method_fn resources_list, resources_templates_list, resources_read;
+method_fn prompts_list, prompts_get;
+method_fn completion_complete;
+
 /* classify.c: fills in the era of a request, by what it carries itself. -1: it is
  * refused, and that is answered. */
 int classify_request(struct request *r);
 /* methods.c: answers one classified request. */
 void methods_dispatch(struct request *r);
 
-/* calls.c */
-void calls_start(struct request *r, const struct mcp_tool *tool, struct json args);
+/* calls.c. The call that the request becomes, or NULL (too many; that is answered): set
+ * what its kind needs, then run it. Its args are {} if they are absent. */
+struct call *calls_new(struct request *r, enum call_kind kind, call_fn *handler,
+                       struct json args);
+void calls_run(struct call *call);
+/* The place of a value of the request in the call's own copy of the message. */
+struct json calls_own(const struct call *call, struct json of_request);
+/* Its result: begin leaves `result` open; end replaces one that is too large to be sent
+ * by a LIMIT error, and ends the call. */
+size_t calls_begin_result(struct call *call, struct json_writer *w);
+void calls_end_result(struct call *call, struct json_writer *w, size_t start);
+/* The same with the call's own writer, for results that a handler writes: `key` is an
+ * array that is left open. */
+struct json_writer *calls_begin_items(struct call *call, const char *key);
+void calls_end_items(struct call *call);
 struct call *calls_by_id(struct session *s, struct str id);
 /* Its on_cancel runs; nothing more is said about it. */
 void calls_cancel(struct call *call);
 /* Gives back what mcp_server keeps for calls. */
 void calls_finish(struct mcp_server *server);
+/* toolcalls.c: an error that the model is to read: a tool's result with isError. */
+void toolcalls_write_failure(struct session *s, struct str id, enum mcp_era era,
+                             const struct call *call, const struct err *err);
+/* resources.c: a JSON-RPC error; for a resource that is not there, with its URI. */
+void resources_write_failure(struct call *call, const struct err *err);
+
+/* prompts.c */
+const struct mcp_prompt *prompts_find(const struct mcp_server *server,
+                                      struct json name);
+/* Has the prompt an argument of this name? */
+bool prompts_declare(struct session *s, const struct mcp_prompt *prompt,
+                     struct json name);
+
+/* lists.c: a table whose rows have a definition. */
+struct list {
+    const char *key;
+    const void *rows;
+    size_t count, stride, definition; /* of a row; offset of its struct str */
+};
+/* Answers the request with the page that its cursor asks for. */
+void lists_answer(struct request *r, const struct list *list);
+/* What clients may cache. */
+void lists_write_caching(struct json_writer *w, enum mcp_era era, uint32_t ttl_ms);
