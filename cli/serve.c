@@ -13,6 +13,9 @@
 
 enum { OWNER_STDIO = 1 };
 
+/* Of the default sandbox of a principal, which never goes away by itself. */
+enum { IDLE_STOP_MS = 30 * 60 * 1000, IDLE_DELETE_MS = 24 * 3600 * 1000 };
+
 struct serve {
     struct loop *loop;
     struct tools_ctx tools;
@@ -59,6 +62,8 @@ int serve_sandbox_config(const struct options *o, const struct places *places,
         .default_name = o->sandbox,
         .state_dir = places->state,
         .temp_dir = places->temp,
+        .idle_stop_ms = IDLE_STOP_MS,
+        .idle_delete_ms = IDLE_DELETE_MS,
         .guest_path = places->guest,
 #ifdef SANDQUAY_SANITIZED
         .relaxed = true,

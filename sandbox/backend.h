@@ -3,7 +3,8 @@
  *
  * The common part (sandboxes.c, command.c) has names, owners, limits, timeouts, kept
  * output and watchers; a backend starts, feeds and ends. A backend answers each request
- * exactly once through the functions at the end, now or later. */
+ * exactly once through the functions at the end, now or later. A row that is NULL is
+ * what the backend cannot do: the asker gets UNAVAILABLE. */
 #pragma once
 #include "base/arena.h"
 #include "sandbox/output.h"
@@ -11,15 +12,19 @@
 struct sandbox;
 struct command;
 struct file_op;
+struct sandbox_op;
 
 struct sandbox_backend {
     const char *name;
     /* The backend's own state for a set; NULL with err. Must not do what can wait. */
     void *(*start)(struct sandboxes *set, struct err *err);
     void (*finish)(void *self); /* everything is gone when it returns */
-    /* -> sandbox_created or sandbox_failed */
+    /* sb->want says whether it may, must or must not exist already; sb->source (or "")
+     * is the sandbox whose files it starts with, sb->wish what is asked for: what is
+     * kept of it replaces that.
+     * -> sandbox_created or sandbox_failed */
     void (*create)(void *self, struct sandbox *sb);
-    /* Ends it, ready or not; sb goes away after this call. */
+    /* Ends it, ready or not; sb goes away after this call. Files of a kept one stay. */
     void (*destroy)(void *self, struct sandbox *sb);
     /* -> command_started or command_failed; then command_feed, command_ended */
     void (*run)(void *self, struct command *c, const struct command_spec *spec);
@@ -33,9 +38,27 @@ struct sandbox_backend {
                       struct file_op *op); /* -> op->open_fn, file_op_free */
     void (*write_file)(void *self,
                        struct file_op *op); /* -> op->write_fn, file_op_free */
+    void (*make_dir)(void *self, struct file_op *op); /* -> op->done_fn, file_op_free */
+
+    /* These answer with sandbox_op_done(). op->sandbox is the running one, or NULL:
+     * then op->name is a kept one. */
+    /* Those that are kept and not running here: sandbox_op_add_info(). */
+    void (*list)(void *self, struct sandbox_op *op);
+    /* op->mode; sets op->in_place when it stays here without its processes. */
+    void (*stop)(void *self, struct sandbox_op *op);
+    /* op->duration_ms; sets sandbox->expires_ms. NULL: the time is kept here. */
+    void (*extend)(void *self, struct sandbox_op *op);
+    void (*update)(void *self, struct sandbox_op *op); /* op->spec */
+    /* Ends its processes as stop does, then sandbox_op_add_snapshot() */
+    void (*snapshot)(void *self, struct sandbox_op *op);
+    void (*snapshots)(void *self, struct sandbox_op *op); /* as often as there are */
+    void (*snapshot_delete)(void *self, struct sandbox_op *op); /* op->name: its id */
+    bool forks; /* create() knows sb->source */
 };
 
-enum sandbox_state { SANDBOX_CREATING, SANDBOX_READY, SANDBOX_LOST };
+enum sandbox_state { SANDBOX_CREATING, SANDBOX_READY, SANDBOX_ENDING, SANDBOX_LOST };
+
+enum sandbox_want { SANDBOX_WANT_ANY, SANDBOX_WANT_NEW };
 
 struct sandbox_waiter {
     struct sandbox_waiter *next;
@@ -43,18 +66,75 @@ struct sandbox_waiter {
     void *ctx;
 };
 
+/* A copy of a spec that owns its strings. */
+struct owned_spec {
+    struct arena arena;
+    struct sandbox_spec spec;
+};
+
 struct sandbox {
     struct sandboxes *set;
     uint64_t id, owner;
     char name[SANDBOX_NAME_MAX + 1]; /* "" for an unnamed default sandbox */
     bool is_default;
+    bool kept; /* named, and its files outlive its owner */
     enum sandbox_state state;
+    enum sandbox_want want;
+    char source[SANDBOX_NAME_MAX + 1]; /* forked from it */
+    struct owned_spec wish;            /* what was asked for */
+    struct sandbox_spec in_force;      /* see sandbox_in_force() */
+    bool resumed;                      /* it was kept: create() says so */
+    bool halted; /* stopped in place: no process, until the next use */
+    uint64_t created_ms, updated_ms, expires_ms; /* unix time; 0: set here */
+    uint64_t used_ms;                            /* of the loop's clock */
+    char os[128], user[64], home[256], cwd[256], limited_by[128];
+    const char *workspace; /* the host directory at /workspace, or NULL */
     int level;
     uint32_t layers;
     char notice[320]; /* told once */
     struct sandbox_waiter *waiters;
+    uint64_t *users; /* owners that have opened a kept one */
+    size_t user_count;
+    struct loop_timer *timer; /* its time is over, or it is idle */
     unsigned running;
     void *impl;
+};
+
+/* Something asked about a sandbox that is not a command or a file. */
+enum sandbox_op_kind {
+    SANDBOX_OP_LIST,
+    SANDBOX_OP_STOP,
+    SANDBOX_OP_EXTEND,
+    SANDBOX_OP_UPDATE,
+    SANDBOX_OP_SNAPSHOT,
+    SANDBOX_OP_SNAPSHOTS,
+    SANDBOX_OP_SNAPSHOT_DELETE,
+};
+
+struct sandbox_op {
+    struct sandboxes *set;
+    struct sandbox_op *next;
+    enum sandbox_op_kind kind;
+    uint64_t owner;
+    struct sandbox *sandbox; /* NULL: it is not running here */
+    char name[SANDBOX_NAME_MAX + 1];
+    enum sandbox_stop_mode mode;
+    bool in_place;
+    uint64_t duration_ms;
+    struct owned_spec wish;
+    struct arena arena; /* of the results */
+    struct sandbox_info *infos;
+    struct snapshot_info *snapshots;
+    size_t count, room;
+    union {
+        sandbox_open_fn *open;
+        sandbox_done_fn *done;
+        sandbox_list_fn *list;
+        snapshot_fn *snapshot;
+        snapshot_list_fn *snapshots;
+    } fn;
+    void *ctx;
+    void *impl; /* the backend's, gone before sandbox_op_done() */
 };
 
 enum { COMMAND_WARNING_BYTES = 1200 };
@@ -88,8 +168,10 @@ struct file_op {
     struct sandbox *sandbox;
     char path[SANDBOX_PATH_MAX + 1];
     struct str content;
+    bool parents; /* make_dir */
     file_open_fn *open_fn;
     file_write_fn *write_fn;
+    sandbox_done_fn *done_fn;
     void *ctx;
 };
 
@@ -109,6 +191,7 @@ struct sandboxes {
     struct command **command_slots;
     uint32_t sandbox_slot_count, command_slot_count, generation;
     struct command *oldest, *newest;
+    struct sandbox_op *ops;
     struct watch *watches;
     uint64_t last_watch;
     struct loop_later *tell;
@@ -121,6 +204,19 @@ void sandbox_created(struct sandbox *sb, int level, uint32_t layers,
 void sandbox_failed(struct sandbox *sb, const struct err *err);
 /* It was ready and has died: its commands end (status `killed`), it goes away. */
 void sandbox_lost(struct sandbox *sb, const char *why);
+
+/* The answer to an op, with err NULL on success; op and, unless it stays in place, the
+ * sandbox that was stopped go away. */
+void sandbox_op_done(struct sandbox_op *op, const struct err *err);
+/* One more result; strings are copied. */
+void sandbox_op_add_info(struct sandbox_op *op, const struct sandbox_info *info);
+void sandbox_op_add_snapshot(struct sandbox_op *op, const struct snapshot_info *info);
+
+/* spec.c */
+void owned_spec_set(struct owned_spec *to, const struct sandbox_spec *spec);
+void owned_spec_finish(struct owned_spec *spec);
+/* What is not zero or empty in `from` replaces what is in `to`. */
+void owned_spec_merge(struct owned_spec *to, const struct sandbox_spec *from);
 
 void command_started(struct command *c);
 void command_failed(struct command *c, const struct err *err);
@@ -142,6 +238,26 @@ void command_input_gone(struct command *c);
 struct sandbox *sandbox_find(struct sandboxes *set, uint64_t id);
 struct command *command_find(struct sandboxes *set, uint64_t id);
 void file_op_free(struct file_op *op);
+
+/* lifecycle.c */
+void sandbox_touch(struct sandbox *sb); /* it is used: its idle time starts anew */
+void sandbox_arm(struct sandbox *sb);   /* expires_ms or what runs in it has changed */
+void sandbox_ops_drop(struct sandboxes *set);
+
+/* sandboxes.c */
+int sandbox_check_name(struct str name, struct err *err);
+int sandbox_unsupported(const struct sandboxes *set, const char *what, struct err *err);
+uint64_t sandbox_unix_ms(void);
+/* Empty for the default sandbox, unless that has a name. */
+struct str sandbox_plain_name(const struct sandboxes *set, struct str name);
+/* The wish completed by the configuration; valid until one of them changes. */
+const struct sandbox_spec *sandbox_in_force(struct sandbox *sb);
+void sandbox_use(struct sandbox *sb); /* a ready one: its waiters get it */
+struct sandbox *sandbox_find_named(struct sandboxes *set, uint64_t owner,
+                                   struct str name);
+void sandbox_info_fill(struct sandbox *sb, struct sandbox_info *ret_info);
+void sandbox_answer_waiters(struct sandbox *sb, const struct err *err);
+void sandbox_release(struct sandbox *sb);
 
 void command_orphan_all(struct sandbox *sb, const char *why);
 void command_forget_owner(struct sandboxes *set, uint64_t owner);

@@ -150,6 +150,7 @@ void command_start(struct sandboxes *set, uint64_t sandbox,
     c->start_fn = fn;
     c->start_ctx = ctx;
     sb->running++;
+    sandbox_touch(sb);
     set->backend->run(set->impl, c, spec);
 }
 
@@ -276,8 +277,10 @@ void command_ended(struct command *c, const struct command_end *end)
     loop_timer_free(c->timer);
     c->timer = NULL;
     explain(c, end);
-    if (c->sandbox)
+    if (c->sandbox) {
         c->sandbox->running--;
+        sandbox_touch(c->sandbox);
+    }
     has_news(c);
     forget_old(c->set);
 }

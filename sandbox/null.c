@@ -16,13 +16,24 @@
 
 struct null_file {
     struct null_file *next;
-    uint64_t sandbox;
     char *path;
     int fd;
 };
 
-struct null {
+/* The files of a sandbox or a snapshot; those of a kept one outlive it. */
+struct null_store {
+    struct null_store *next;
+    char name[SANDBOX_NAME_MAX + 1];
+    char source[SANDBOX_NAME_MAX + 1]; /* of a snapshot */
+    bool kept, snapshot, in_use;
+    uint64_t created_ms;
+    struct owned_spec wish;
     struct null_file *files;
+};
+
+struct null {
+    struct null_store *stores;
+    unsigned snapshots;
 };
 
 static void *start(struct sandboxes *set, struct err *err)
@@ -32,29 +43,241 @@ static void *start(struct sandboxes *set, struct err *err)
     return mem_new(struct null);
 }
 
-static void finish(void *self)
+static void store_free(struct null *n, struct null_store *store)
 {
-    struct null *n = self;
-    while (n->files) {
-        struct null_file *f = n->files;
-        n->files = f->next;
+    struct null_store **at = &n->stores;
+    while (*at != store)
+        at = &(*at)->next;
+    *at = store->next;
+    while (store->files) {
+        struct null_file *f = store->files;
+        store->files = f->next;
         close(f->fd);
         mem_free(f->path);
         mem_free(f);
     }
+    owned_spec_finish(&store->wish);
+    mem_free(store);
+}
+
+static void finish(void *self)
+{
+    struct null *n = self;
+    while (n->stores)
+        store_free(n, n->stores);
     mem_free(n);
+}
+
+static struct null_store *store_new(struct null *n, const char *name)
+{
+    struct null_store *store = mem_new(struct null_store);
+    store->next = n->stores;
+    n->stores = store;
+    store->created_ms = sandbox_unix_ms();
+    snprintf(store->name, sizeof store->name, "%s", name);
+    return store;
+}
+
+static struct null_store *find_store(struct null *n, const char *name, bool snapshot)
+{
+    for (struct null_store *s = n->stores; s; s = s->next)
+        if (s->snapshot == snapshot && (s->kept || snapshot) &&
+            strcmp(s->name, name) == 0)
+            return s;
+    return NULL;
+}
+
+static struct null_file *file_new(struct null_store *store, const char *path)
+{
+    struct null_file *f = mem_new(struct null_file);
+    f->path = mem_strndup(path, strlen(path));
+    f->fd = memfd_create("null", MFD_CLOEXEC);
+    f->next = store->files;
+    store->files = f;
+    return f;
+}
+
+static void copy_files(struct null_store *to, const struct null_store *from)
+{
+    for (const struct null_file *f = from->files; f; f = f->next) {
+        char block[4096];
+        struct null_file *copy = file_new(to, f->path);
+        off_t at = 0;
+        for (ssize_t k; (k = pread(f->fd, block, sizeof block, at)) > 0; at += k)
+            if (pwrite(copy->fd, block, (size_t)k, at) != k)
+                return;
+    }
+}
+
+static void not_found(const char *what, const char *name, struct err *err)
+{
+    err_set(err, ERR_NOT_FOUND, "there is no %s %s", what, name);
+    err_remedy(err, "list them");
 }
 
 static void create(void *self, struct sandbox *sb)
 {
-    (void)self;
+    struct null *n = self;
+    struct err err;
+    struct null_store *from = NULL;
+    struct null_store *store = sb->kept ? find_store(n, sb->name, false) : NULL;
+    const char *snapshot = sb->wish.spec.snapshot.p;
+    if (store && sb->want == SANDBOX_WANT_NEW) {
+        err_set(&err, ERR_CONFLICT, "there is a sandbox %s", sb->name);
+        err_remedy(&err, "use it, or choose another name");
+        sandbox_failed(sb, &err);
+        return;
+    }
+    if (sb->source[0] && !(from = find_store(n, sb->source, false)))
+        not_found("sandbox", sb->source, &err);
+    else if (snapshot && !(from = find_store(n, snapshot, true)))
+        not_found("snapshot", snapshot, &err);
+    if (!from && (sb->source[0] || snapshot)) {
+        sandbox_failed(sb, &err);
+        return;
+    }
+    if (store) {
+        sb->resumed = true;
+        sb->created_ms = store->created_ms;
+        owned_spec_set(&sb->wish, &store->wish.spec);
+    } else {
+        store = store_new(n, sb->name);
+        store->kept = sb->kept;
+        if (from)
+            copy_files(store, from);
+        owned_spec_set(&store->wish, &sb->wish.spec);
+    }
+    store->in_use = true;
+    sb->impl = store;
+    snprintf(sb->cwd, sizeof sb->cwd, "/workspace");
+    snprintf(sb->home, sizeof sb->home, "/root");
     sandbox_created(sb, 1, 0, "Null sandbox: a test double.");
 }
 
 static void destroy(void *self, struct sandbox *sb)
 {
-    (void)self;
-    (void)sb;
+    struct null_store *store = sb->impl;
+    sb->impl = NULL;
+    if (!store)
+        return;
+    store->in_use = false;
+    if (!store->kept)
+        store_free(self, store);
+}
+
+static void stop(void *self, struct sandbox_op *op)
+{
+    struct null *n = self;
+    struct err err;
+    bool delete = op->mode == SANDBOX_STOP_DELETE;
+    struct null_store *store = op->sandbox ? op->sandbox->impl : NULL;
+    if (!store && op->name[0])
+        store = find_store(n, op->name, false);
+    if (!store) {
+        not_found("sandbox", op->name, &err);
+        sandbox_op_done(op, &err);
+        return;
+    }
+    op->in_place = op->sandbox && !store->kept && !delete;
+    if (op->sandbox && !op->in_place) {
+        op->sandbox->impl = NULL;
+        store->in_use = false;
+    }
+    if (delete)
+        store_free(n, store);
+    sandbox_op_done(op, NULL);
+}
+
+static void add_info(struct sandbox_op *op, const struct null_store *store)
+{
+    struct sandbox_info info = {.name = str_of(store->name),
+                                .backend = "null",
+                                .status = SANDBOX_STOPPED,
+                                .kept = true,
+                                .level = 1,
+                                .created_ms = store->created_ms,
+                                .updated_ms = store->created_ms,
+                                .spec = &store->wish.spec};
+    sandbox_op_add_info(op, &info);
+}
+
+static void list(void *self, struct sandbox_op *op)
+{
+    const struct null *n = self;
+    for (const struct null_store *s = n->stores; s; s = s->next)
+        if (s->kept && !s->in_use)
+            add_info(op, s);
+    sandbox_op_done(op, NULL);
+}
+
+static void update(void *self, struct sandbox_op *op)
+{
+    struct err err;
+    struct null_store *store =
+        op->sandbox ? op->sandbox->impl : find_store(self, op->name, false);
+    if (!store) {
+        not_found("sandbox", op->name, &err);
+        sandbox_op_done(op, &err);
+        return;
+    }
+    owned_spec_merge(&store->wish, &op->wish.spec);
+    if (!op->sandbox)
+        add_info(op, store);
+    sandbox_op_done(op, NULL);
+}
+
+static void add_snapshot(struct sandbox_op *op, const struct null_store *store)
+{
+    struct snapshot_info info = {.id = str_of(store->name),
+                                 .source = str_of(store->source),
+                                 .created_ms = store->created_ms};
+    sandbox_op_add_snapshot(op, &info);
+}
+
+static void snapshot(void *self, struct sandbox_op *op)
+{
+    struct null *n = self;
+    struct err err;
+    char id[32];
+    struct null_store *store =
+        op->sandbox ? op->sandbox->impl : find_store(n, op->name, false);
+    if (!store) {
+        not_found("sandbox", op->name, &err);
+        sandbox_op_done(op, &err);
+        return;
+    }
+    snprintf(id, sizeof id, "snap_%u", ++n->snapshots);
+    struct null_store *copy = store_new(n, id);
+    copy->snapshot = true;
+    memcpy(copy->source, op->name, sizeof copy->source);
+    copy_files(copy, store);
+    add_snapshot(op, copy);
+    op->in_place = op->sandbox && !store->kept;
+    if (op->sandbox && store->kept) {
+        op->sandbox->impl = NULL;
+        store->in_use = false;
+    }
+    sandbox_op_done(op, NULL);
+}
+
+static void snapshots(void *self, struct sandbox_op *op)
+{
+    const struct null *n = self;
+    for (const struct null_store *s = n->stores; s; s = s->next)
+        if (s->snapshot)
+            add_snapshot(op, s);
+    sandbox_op_done(op, NULL);
+}
+
+static void snapshot_remove(void *self, struct sandbox_op *op)
+{
+    struct err err;
+    struct null_store *store = find_store(self, op->name, true);
+    if (store)
+        store_free(self, store);
+    else
+        not_found("snapshot", op->name, &err);
+    sandbox_op_done(op, store ? NULL : &err);
 }
 
 static void feed_line(struct command *c, enum command_stream stream, struct str text)
@@ -133,17 +356,19 @@ static void nothing(void *self, struct command *c)
     (void)c;
 }
 
-static struct null_file *find_file(struct null *n, const struct file_op *op)
+static struct null_file *find_file(const struct file_op *op)
 {
-    for (struct null_file *f = n->files; f; f = f->next)
-        if (f->sandbox == op->sandbox->id && str_eq(str_of(f->path), str_of(op->path)))
+    const struct null_store *store = op->sandbox->impl;
+    for (struct null_file *f = store->files; f; f = f->next)
+        if (strcmp(f->path, op->path) == 0)
             return f;
     return NULL;
 }
 
 static void open_file(void *self, struct file_op *op)
 {
-    struct null_file *f = find_file(self, op);
+    (void)self;
+    struct null_file *f = find_file(op);
     struct err err;
     if (f) {
         off_t size = lseek(f->fd, 0, SEEK_END);
@@ -158,17 +383,11 @@ static void open_file(void *self, struct file_op *op)
 
 static void write_file(void *self, struct file_op *op)
 {
-    struct null *n = self;
-    struct null_file *f = find_file(n, op);
+    (void)self;
+    struct null_file *f = find_file(op);
     bool existed = f != NULL;
-    if (!f) {
-        f = mem_new(struct null_file);
-        f->sandbox = op->sandbox->id;
-        f->path = mem_strndup(op->path, strlen(op->path));
-        f->fd = memfd_create("null", MFD_CLOEXEC);
-        f->next = n->files;
-        n->files = f;
-    }
+    if (!f)
+        f = file_new(op->sandbox->impl, op->path);
     struct err err;
     bool ok = ftruncate(f->fd, 0) == 0 &&
               pwrite(f->fd, op->content.p, op->content.n, 0) == (ssize_t)op->content.n;
@@ -192,4 +411,11 @@ const struct sandbox_backend sandbox_null = {
     .forget = nothing,
     .open_file = open_file,
     .write_file = write_file,
+    .list = list,
+    .stop = stop,
+    .update = update,
+    .snapshot = snapshot,
+    .snapshots = snapshots,
+    .snapshot_delete = snapshot_remove,
+    .forks = true,
 };

@@ -1,10 +1,12 @@
 /* Sandboxes: the one interface that the tools use and the backends stand behind.
  *
  * A `struct sandboxes` is all sandboxes of this process with their backend. A caller is
- * an owner (a number that the transport gives: the process on stdio, the connection,
- * the principal) and sees only its own sandboxes. Sandboxes and commands are referred
- * to by numbers (slot and generation), never by pointers: what is gone is simply not
- * found.
+ * an owner, a number that the transport gives: its upper 32 bits are the tenant (the
+ * principal; 0: the user of this process), the lower ones who of that tenant it is (the
+ * process on stdio, the connection; 0: the principal itself, which never goes away).
+ * Default and ephemeral sandboxes are their owner's alone, named ones their tenant's.
+ * Sandboxes and commands are referred to by numbers (slot and generation), never by
+ * pointers: what is gone is simply not found.
  *
  * Asynchronous functions take a callback that is called exactly once, possibly before
  * the function returns, unless sandboxes_free() comes first (then never). The
@@ -47,10 +49,14 @@ struct sandbox_config {
     const char
         *state_dir;       /* where named sandboxes live, e.g. ~/.local/state/sandquay */
     const char *temp_dir; /* for spilled output */
+    /* Of a principal's default sandbox, when nothing runs in it: stopped, then deleted.
+     * 0: never. */
+    uint64_t idle_stop_ms, idle_delete_ms;
     const char *guest_path; /* the guest program */
     bool relaxed;           /* sanitizer builds only: no memory rlimits for the guest */
 };
 
+struct network_policy; /* sandbox/network_policy.h */
 struct sandboxes;
 struct sandbox_backend; /* local, null, later vercel: see sandbox/backend.h */
 extern const struct sandbox_backend sandbox_local, sandbox_null;
@@ -65,22 +71,125 @@ void sandboxes_free(struct sandboxes *set);
  * ones. */
 void sandboxes_drop_owner(struct sandboxes *set, uint64_t owner);
 
+static inline uint32_t sandbox_tenant(uint64_t owner)
+{
+    return (uint32_t)(owner >> 32);
+}
+
+/* What is asked for. All is borrowed for the call; zero or empty is the configured
+ * default. */
+struct sandbox_spec {
+    struct str name; /* empty: one is made up */
+    uint64_t memory_bytes, disk_bytes, cpu_millis;
+    uint32_t pids;
+    uint64_t timeout_ms;   /* of each run: then it is stopped; 0: none */
+    const struct str *env; /* K=V, for every command in it */
+    size_t env_count;
+    const struct str *tags; /* K=V, shown in lists */
+    size_t tag_count;
+    const uint16_t *ports; /* to be reached from outside */
+    size_t port_count;
+    struct str snapshot, image; /* where its files come from; empty: the default root */
+    const struct network_policy *network;
+    bool ephemeral; /* its files are not kept: it ends with its owner */
+};
+
+/* stopped: its files are there, its processes are gone; the next use resumes it. The
+ * other words are Vercel's. */
+enum sandbox_status {
+    SANDBOX_RUNNING,
+    SANDBOX_STOPPED,
+    SANDBOX_PENDING,
+    SANDBOX_STOPPING,
+    SANDBOX_SNAPSHOTTING,
+    SANDBOX_FAILED,
+    SANDBOX_ABORTED,
+};
+const char *sandbox_status_name(enum sandbox_status status); /* "running" */
+
 struct sandbox_info {
-    uint64_t id;
+    uint64_t id;     /* 0: kept, and not running in this process */
     struct str name; /* a default sandbox without a name: "default" */
     const char *backend;
-    int level;               /* 1 or 2; reference: docs/security.md */
-    uint32_t layers;         /* enum zygote_layer bits */
+    enum sandbox_status status;
+    bool is_default;
+    bool kept;                       /* its files outlive its owner */
+    bool resumed;                    /* it had been stopped before this use */
+    int level;                       /* 1 or 2; reference: docs/security.md */
+    uint32_t layers;                 /* enum zygote_layer bits */
+    uint64_t created_ms, updated_ms; /* unix time */
+    uint64_t expires_ms;             /* when its time is over; 0: never */
+    /* As asked for; limits: what is in force. No secret of `env` may be shown. */
+    const struct sandbox_spec *spec;
+    struct str limited_by; /* what enforces them, e.g. "cgroup v1" */
+    struct str os, user, home, cwd;
+    struct str workspace;    /* the host directory at /workspace, or empty */
+    unsigned running;        /* commands */
+    long held_by;            /* another process that has it running, or 0 */
     struct str first_notice; /* told in its first result: level and what is missing */
 };
 
 typedef void sandbox_open_fn(void *ctx, const struct sandbox_info *info,
                              const struct err *err);
-/* The owner's sandbox of that name (empty: its default sandbox), created if need be.
- * Errors: INVALID (name), CONFLICT (held by another server: its pid), LIMIT,
+typedef void sandbox_done_fn(void *ctx, const struct err *err);
+typedef void sandbox_list_fn(void *ctx, const struct sandbox_info *infos, size_t count,
+                             const struct err *err);
+
+/* The owner's sandbox of that name (empty: its default sandbox), created or resumed if
+ * need be. Errors: INVALID (name), CONFLICT (held by another server: its pid), LIMIT,
  * UNAVAILABLE (no isolation to be had: which and the fix). */
 void sandbox_open(struct sandboxes *set, uint64_t owner, struct str name,
                   sandbox_open_fn *fn, void *ctx);
+
+/* A new one. CONFLICT when the name exists, running or kept; INVALID (name, limits). */
+void sandbox_create(struct sandboxes *set, uint64_t owner,
+                    const struct sandbox_spec *spec, sandbox_open_fn *fn, void *ctx);
+
+/* A running one, by its number; NOT_FOUND. Valid until the loop runs on. */
+int sandbox_get(struct sandboxes *set, uint64_t sandbox, struct sandbox_info *ret_info,
+                struct err *err);
+
+/* All that the owner may use: running here, stopped, kept on disk, by age. */
+void sandbox_list(struct sandboxes *set, uint64_t owner, sandbox_list_fn *fn,
+                  void *ctx);
+
+/* KEEP: ends its processes, keeps its files; fine when it is stopped already. DELETE:
+ * all of it is gone when fn is called. name empty: the default sandbox. Errors:
+ * NOT_FOUND, CONFLICT (held by another server). */
+enum sandbox_stop_mode { SANDBOX_STOP_KEEP, SANDBOX_STOP_DELETE };
+void sandbox_stop(struct sandboxes *set, uint64_t owner, struct str name,
+                  enum sandbox_stop_mode mode, sandbox_done_fn *fn, void *ctx);
+
+/* Its time is over so much later (from now, if it had no end). */
+void sandbox_extend(struct sandboxes *set, uint64_t sandbox, uint64_t duration_ms,
+                    sandbox_open_fn *fn, void *ctx);
+
+/* Limits, time, environment, tags and ports that are not zero or empty in `spec`
+ * replace those of before, from its next run on. */
+void sandbox_update(struct sandboxes *set, uint64_t owner, struct str name,
+                    const struct sandbox_spec *spec, sandbox_open_fn *fn, void *ctx);
+
+/* A snapshot: the files of a sandbox at one moment, kept until it is deleted. */
+struct snapshot_info {
+    struct str id;
+    struct str source;                           /* the sandbox's name */
+    uint64_t created_ms, expires_ms, size_bytes; /* size 0: not measured */
+};
+typedef void snapshot_fn(void *ctx, const struct snapshot_info *snapshot,
+                         const struct err *err);
+typedef void snapshot_list_fn(void *ctx, const struct snapshot_info *snapshots,
+                              size_t count, const struct err *err);
+/* Stops the sandbox (its processes end, its files stay), as Vercel does. */
+void sandbox_snapshot(struct sandboxes *set, uint64_t owner, struct str name,
+                      snapshot_fn *fn, void *ctx);
+void snapshot_list(struct sandboxes *set, uint64_t owner, snapshot_list_fn *fn,
+                   void *ctx);
+void snapshot_delete(struct sandboxes *set, uint64_t owner, struct str id,
+                     sandbox_done_fn *fn, void *ctx);
+/* A new sandbox with the files (and, where `spec` says nothing, the settings) of
+ * another. */
+void sandbox_fork(struct sandboxes *set, uint64_t owner, struct str source,
+                  const struct sandbox_spec *spec, sandbox_open_fn *fn, void *ctx);
 
 enum command_status {
     COMMAND_RUNNING,
@@ -180,3 +289,8 @@ void file_open(struct sandboxes *set, uint64_t sandbox, struct str path,
 typedef void file_write_fn(void *ctx, bool existed, const struct err *err);
 void file_write(struct sandboxes *set, uint64_t sandbox, struct str path,
                 struct str content, file_write_fn *fn, void *ctx);
+
+/* Makes a directory. parents: those that are missing, too, and one that exists is fine.
+ */
+void dir_make(struct sandboxes *set, uint64_t sandbox, struct str path, bool parents,
+              sandbox_done_fn *fn, void *ctx);

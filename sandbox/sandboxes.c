@@ -3,6 +3,8 @@
 #include "base/mem.h"
 #include "sandbox/backend.h"
 #include <stdio.h>
+#include <sys/random.h>
+#include <time.h>
 
 void sandbox_limits_default(struct sandbox_limits *limits)
 {
@@ -19,7 +21,16 @@ void sandbox_limits_default(struct sandbox_limits *limits)
     };
 }
 
-static int check_name(struct str name, struct err *err)
+const char *sandbox_status_name(enum sandbox_status status)
+{
+    static const char *const names[] = {
+        "running",      "stopped", "pending", "stopping",
+        "snapshotting", "failed",  "aborted",
+    };
+    return names[status];
+}
+
+int sandbox_check_name(struct str name, struct err *err)
 {
     bool ok = name.n > 0 && name.n <= SANDBOX_NAME_MAX;
     for (size_t i = 0; i < name.n && ok; i++) {
@@ -34,11 +45,27 @@ static int check_name(struct str name, struct err *err)
     return err_remedy(err, "use 1 to %d letters, digits, _ or -", SANDBOX_NAME_MAX);
 }
 
+int sandbox_unsupported(const struct sandboxes *set, const char *what, struct err *err)
+{
+    err_set(err, ERR_UNAVAILABLE, "%s is not possible on the backend \"%s\"", what,
+            set->backend->name);
+    return err_remedy(err, "use the backend %s (--backend)",
+                      set->backend == &sandbox_local ? "vercel" : "local");
+}
+
+uint64_t sandbox_unix_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 int sandboxes_new(struct sandboxes **ret_set, struct loop *loop,
                   const struct sandbox_backend *backend,
                   const struct sandbox_config *config, struct err *err)
 {
-    if (config->default_name && check_name(str_of(config->default_name), err) < 0)
+    if (config->default_name &&
+        sandbox_check_name(str_of(config->default_name), err) < 0)
         return -1;
     struct sandboxes *set = mem_new(struct sandboxes);
     set->loop = loop;
@@ -62,8 +89,29 @@ struct sandbox *sandbox_find(struct sandboxes *set, uint64_t id)
     return sb && sb->id == id ? sb : NULL;
 }
 
-static struct sandbox *sandbox_new(struct sandboxes *set, uint64_t owner,
+struct str sandbox_plain_name(const struct sandboxes *set, struct str name)
+{
+    if (name.n && !str_eq(name, STR("default")))
+        return name;
+    return str_of(set->config.default_name);
+}
+
+struct sandbox *sandbox_find_named(struct sandboxes *set, uint64_t owner,
                                    struct str name)
+{
+    for (uint32_t i = 0; i < set->sandbox_slot_count; i++) {
+        struct sandbox *sb = set->sandbox_slots[i];
+        if (!sb || sb->state == SANDBOX_LOST || !str_eq(str_of(sb->name), name))
+            continue;
+        if (sb->kept ? sandbox_tenant(sb->owner) == sandbox_tenant(owner)
+                     : sb->owner == owner)
+            return sb;
+    }
+    return NULL;
+}
+
+static struct sandbox *sandbox_new(struct sandboxes *set, uint64_t owner,
+                                   const struct sandbox_spec *spec)
 {
     struct sandbox *sb = mem_new(struct sandbox);
     uint32_t slot = 0;
@@ -80,24 +128,80 @@ static struct sandbox *sandbox_new(struct sandboxes *set, uint64_t owner,
     sb->set = set;
     sb->id = (uint64_t)++set->generation << 32 | slot;
     sb->owner = owner;
-    sb->is_default = name.n == 0;
-    if (sb->is_default && set->config.default_name)
-        name = str_of(set->config.default_name);
-    memcpy(sb->name, name.p ? name.p : "", name.n);
+    owned_spec_set(&sb->wish, spec);
+    if (spec->name.n)
+        memcpy(sb->name, spec->name.p, spec->name.n);
+    sb->is_default =
+        spec->name.n == 0 || str_eq(spec->name, str_of(set->config.default_name));
+    sb->kept = spec->name.n && !spec->ephemeral;
     return sb;
 }
 
-static void answer_waiters(struct sandbox *sb, const struct err *err)
+void sandbox_release(struct sandbox *sb)
 {
-    struct sandbox_info info = {.id = sb->id,
-                                .name = sb->name[0] ? str_of(sb->name) : STR("default"),
-                                .backend = sb->set->backend->name,
-                                .level = sb->level,
-                                .layers = sb->layers};
+    sb->set->sandbox_slots[(uint32_t)sb->id] = NULL;
+    loop_timer_free(sb->timer);
+    owned_spec_finish(&sb->wish);
+    mem_free(sb->users);
+    mem_free(sb);
+}
+
+/* What is in force: what is not asked for is the configuration's. */
+static void settle_spec(struct sandbox *sb)
+{
+    const struct sandbox_limits *limits = &sb->set->config.limits;
+    struct sandbox_spec *s = &sb->in_force;
+    *s = sb->wish.spec;
+    s->memory_bytes = s->memory_bytes ? s->memory_bytes : limits->memory_bytes;
+    s->disk_bytes = s->disk_bytes ? s->disk_bytes : limits->disk_bytes;
+    s->cpu_millis = s->cpu_millis ? s->cpu_millis : limits->cpu_millis;
+    s->pids = s->pids ? s->pids : limits->pids;
+}
+
+const struct sandbox_spec *sandbox_in_force(struct sandbox *sb)
+{
+    settle_spec(sb);
+    return &sb->in_force;
+}
+
+void sandbox_info_fill(struct sandbox *sb, struct sandbox_info *ret_info)
+{
+    *ret_info = (struct sandbox_info){
+        .id = sb->id,
+        .name = sb->name[0] ? str_of(sb->name) : STR("default"),
+        .backend = sb->set->backend->name,
+        .status = sb->state == SANDBOX_CREATING ? SANDBOX_PENDING
+                  : sb->state == SANDBOX_ENDING ? SANDBOX_STOPPING
+                  : sb->halted                  ? SANDBOX_STOPPED
+                                                : SANDBOX_RUNNING,
+        .is_default = sb->is_default,
+        .kept = sb->kept,
+        .resumed = sb->resumed,
+        .level = sb->level,
+        .layers = sb->layers,
+        .created_ms = sb->created_ms,
+        .updated_ms = sb->updated_ms,
+        .expires_ms = sb->expires_ms,
+        .spec = sandbox_in_force(sb),
+        .limited_by = str_of(sb->limited_by),
+        .os = str_of(sb->os),
+        .user = str_of(sb->user),
+        .home = str_of(sb->home),
+        .cwd = str_of(sb->cwd),
+        .workspace = str_of(sb->workspace),
+        .running = sb->running,
+    };
+}
+
+void sandbox_answer_waiters(struct sandbox *sb, const struct err *err)
+{
+    struct sandbox_info info;
     char notice[sizeof sb->notice];
     memcpy(notice, sb->notice, sizeof notice);
+    sandbox_info_fill(sb, &info);
     info.first_notice = err ? (struct str){0} : str_of(notice);
     sb->notice[0] = '\0';
+    sb->resumed = false;
     struct sandbox_waiter *w = sb->waiters;
     sb->waiters = NULL;
     while (w) {
@@ -109,19 +213,22 @@ static void answer_waiters(struct sandbox *sb, const struct err *err)
     }
 }
 
-static void sandbox_release(struct sandbox *sb)
-{
-    sb->set->sandbox_slots[(uint32_t)sb->id] = NULL;
-    mem_free(sb);
-}
+static const char was_resumed[] = "Resumed: files kept, processes of before are gone.";
 
 void sandbox_created(struct sandbox *sb, int level, uint32_t layers, const char *notice)
 {
     sb->state = SANDBOX_READY;
     sb->level = level;
     sb->layers = layers;
-    snprintf(sb->notice, sizeof sb->notice, "%s", notice);
-    answer_waiters(sb, NULL);
+    snprintf(sb->notice, sizeof sb->notice, "%s%s%s", notice, sb->resumed ? " " : "",
+             sb->resumed ? was_resumed : "");
+    sb->updated_ms = sandbox_unix_ms();
+    if (!sb->created_ms)
+        sb->created_ms = sb->updated_ms;
+    if (!sb->expires_ms && sb->wish.spec.timeout_ms)
+        sb->expires_ms = sb->updated_ms + sb->wish.spec.timeout_ms;
+    sandbox_touch(sb);
+    sandbox_answer_waiters(sb, NULL);
 }
 
 void sandbox_failed(struct sandbox *sb, const struct err *err)
@@ -129,7 +236,7 @@ void sandbox_failed(struct sandbox *sb, const struct err *err)
     struct err copy = *err;
     sb->state = SANDBOX_LOST;
     sb->set->backend->destroy(sb->set->impl, sb);
-    answer_waiters(sb, &copy);
+    sandbox_answer_waiters(sb, &copy);
     sandbox_release(sb);
 }
 
@@ -139,24 +246,15 @@ void sandbox_lost(struct sandbox *sb, const char *why)
     log_info("sandbox %s ended: %s", sb->name[0] ? sb->name : "default", why);
     err_set(&err, ERR_UNAVAILABLE, "the sandbox ended: %s", why);
     err_remedy(&err,
-               "call again: a new sandbox is made; unsaved files of this one are gone");
+               sb->kept
+                   ? "call again: it is resumed, its files are kept"
+                   : "call again: a new sandbox is made; unsaved files of this one are "
+                     "gone");
     sb->state = SANDBOX_LOST;
     command_orphan_all(sb, why);
     sb->set->backend->destroy(sb->set->impl, sb);
-    answer_waiters(sb, &err);
+    sandbox_answer_waiters(sb, &err);
     sandbox_release(sb);
-}
-
-static struct sandbox *find_named(struct sandboxes *set, uint64_t owner,
-                                  struct str name)
-{
-    for (uint32_t i = 0; i < set->sandbox_slot_count; i++) {
-        struct sandbox *sb = set->sandbox_slots[i];
-        if (sb && sb->owner == owner && sb->state != SANDBOX_LOST &&
-            (name.n == 0 ? sb->is_default : str_eq(str_of(sb->name), name)))
-            return sb;
-    }
-    return NULL;
 }
 
 static int check_limit(struct sandboxes *set, uint64_t owner, struct err *err)
@@ -166,63 +264,195 @@ static int check_limit(struct sandboxes *set, uint64_t owner, struct err *err)
     buf_init(&names, 120);
     for (uint32_t i = 0; i < set->sandbox_slot_count; i++) {
         const struct sandbox *sb = set->sandbox_slots[i];
-        if (!sb || sb->owner != owner)
+        if (!sb || sandbox_tenant(sb->owner) != sandbox_tenant(owner))
             continue;
-        buf_addf(&names, "%s%s", count++ ? ", " : "",
-                 sb->name[0] ? sb->name : "default");
+        if (sb->owner == owner || sb->kept)
+            buf_addf(&names, "%s%s", names.n ? ", " : "",
+                     sb->name[0] ? sb->name : "default");
+        count++;
     }
     int rc = 0;
     if (count >= set->config.limits.sandboxes) {
-        err_set(err, ERR_LIMIT, "%u sandboxes exist, which is the limit: %.*s", count,
-                STR_FMT(buf_str(&names)));
-        rc = err_remedy(err,
-                        "use one of them, or start the server with --max-sandboxes");
+        err_set(err, ERR_LIMIT, "%u sandboxes are running, which is the limit: %.*s",
+                count, STR_FMT(buf_str(&names)));
+        rc = err_remedy(err, "use one of them or stop one (sandbox_stop), or start the "
+                             "server with --max-sandboxes");
     }
     buf_finish(&names);
     return rc;
+}
+
+static void add_waiter(struct sandbox *sb, sandbox_open_fn *fn, void *ctx)
+{
+    struct sandbox_waiter *w = mem_new(struct sandbox_waiter), **at = &sb->waiters;
+    *w = (struct sandbox_waiter){.fn = fn, .ctx = ctx};
+    while (*at)
+        at = &(*at)->next;
+    *at = w;
+}
+
+static void add_user(struct sandbox *sb, uint64_t owner)
+{
+    for (size_t i = 0; i < sb->user_count; i++)
+        if (sb->users[i] == owner)
+            return;
+    sb->users = mem_realloc(sb->users, (sb->user_count + 1) * sizeof *sb->users);
+    sb->users[sb->user_count++] = owner;
 }
 
 void sandbox_open(struct sandboxes *set, uint64_t owner, struct str name,
                   sandbox_open_fn *fn, void *ctx)
 {
     struct err err;
-    struct sandbox *sb = find_named(set, owner, name);
-    if (!sb &&
-        ((name.n && check_name(name, &err) < 0) || check_limit(set, owner, &err) < 0)) {
+    name = sandbox_plain_name(set, name);
+    struct sandbox *sb = sandbox_find_named(set, owner, name);
+    if (!sb && ((name.n && sandbox_check_name(name, &err) < 0) ||
+                check_limit(set, owner, &err) < 0)) {
         fn(ctx, NULL, &err);
         return;
     }
     bool fresh = !sb;
     if (fresh)
-        sb = sandbox_new(set, owner, name);
-    struct sandbox_waiter *w = mem_new(struct sandbox_waiter), **at = &sb->waiters;
-    *w = (struct sandbox_waiter){.fn = fn, .ctx = ctx};
-    while (*at)
-        at = &(*at)->next;
-    *at = w;
+        sb = sandbox_new(set, owner, &(struct sandbox_spec){.name = name});
+    add_waiter(sb, fn, ctx);
+    add_user(sb, owner);
     if (fresh)
         set->backend->create(set->impl, sb);
     else if (sb->state == SANDBOX_READY)
-        answer_waiters(sb, NULL);
+        sandbox_use(sb);
 }
 
-static void drop(struct sandbox *sb)
+void sandbox_use(struct sandbox *sb)
+{
+    if (sb->halted) {
+        sb->halted = false;
+        sb->resumed = true;
+        snprintf(sb->notice, sizeof sb->notice, "%s", was_resumed);
+        if (sb->wish.spec.timeout_ms)
+            sb->expires_ms = sandbox_unix_ms() + sb->wish.spec.timeout_ms;
+    }
+    sandbox_touch(sb);
+    sandbox_answer_waiters(sb, NULL);
+}
+
+/* sb-xxxxxxxx: easy to say, and nobody else's. */
+static void make_up_name(char to[SANDBOX_NAME_MAX + 1])
+{
+    static const char letters[] = "abcdefghjkmnpqrstuvwxyz23456789x";
+    unsigned char random[8] = {0};
+    char word[9] = "";
+    if (getrandom(random, sizeof random, 0) != sizeof random)
+        memset(random, (int)sandbox_unix_ms() & 0xff, sizeof random);
+    for (size_t i = 0; i < sizeof random; i++)
+        word[i] = letters[random[i] % 32];
+    snprintf(to, SANDBOX_NAME_MAX + 1, "sb-%s", word);
+}
+
+static int check_new(struct sandboxes *set, uint64_t owner, struct str name,
+                     struct err *err)
+{
+    if (sandbox_check_name(name, err) < 0)
+        return -1;
+    if (str_eq(name, STR("default"))) {
+        err_set(err, ERR_INVALID, "\"default\" is the name of your default sandbox");
+        return err_remedy(err, "use another name; the default one needs no creation");
+    }
+    if (sandbox_find_named(set, owner, name)) {
+        err_set(err, ERR_CONFLICT, "there is a sandbox %.*s", STR_FMT(name));
+        return err_remedy(err, "use it by its name, or choose another one");
+    }
+    return check_limit(set, owner, err);
+}
+
+/* source: "" unless it is a fork. */
+static void create(struct sandboxes *set, uint64_t owner, struct str source,
+                   const struct sandbox_spec *spec, sandbox_open_fn *fn, void *ctx)
+{
+    char made_up[SANDBOX_NAME_MAX + 1];
+    struct sandbox_spec named = *spec;
+    struct err err;
+    if (named.name.n == 0) {
+        make_up_name(made_up);
+        named.name = str_of(made_up);
+    }
+    if (check_new(set, owner, named.name, &err) < 0) {
+        fn(ctx, NULL, &err);
+        return;
+    }
+    struct sandbox *sb = sandbox_new(set, owner, &named);
+    sb->want = SANDBOX_WANT_NEW;
+    if (source.n)
+        memcpy(sb->source, source.p, source.n);
+    add_waiter(sb, fn, ctx);
+    add_user(sb, owner);
+    set->backend->create(set->impl, sb);
+}
+
+void sandbox_create(struct sandboxes *set, uint64_t owner,
+                    const struct sandbox_spec *spec, sandbox_open_fn *fn, void *ctx)
+{
+    create(set, owner, (struct str){0}, spec, fn, ctx);
+}
+
+void sandbox_fork(struct sandboxes *set, uint64_t owner, struct str source,
+                  const struct sandbox_spec *spec, sandbox_open_fn *fn, void *ctx)
+{
+    struct err err;
+    source = sandbox_plain_name(set, source);
+    if (!set->backend->forks) {
+        sandbox_unsupported(set, "a fork", &err);
+        fn(ctx, NULL, &err);
+    } else if (source.n == 0) {
+        err_set(&err, ERR_INVALID, "a default sandbox cannot be forked");
+        err_remedy(&err, "fork one that has a name (sandbox_create {name})");
+        fn(ctx, NULL, &err);
+    } else if (sandbox_check_name(source, &err) < 0) {
+        fn(ctx, NULL, &err);
+    } else {
+        create(set, owner, source, spec, fn, ctx);
+    }
+}
+
+int sandbox_get(struct sandboxes *set, uint64_t sandbox, struct sandbox_info *ret_info,
+                struct err *err)
+{
+    struct sandbox *sb = sandbox_find(set, sandbox);
+    if (!sb) {
+        err_set(err, ERR_NOT_FOUND, "the sandbox is gone");
+        return err_remedy(err, "call again: a new one is made");
+    }
+    sandbox_info_fill(sb, ret_info);
+    return 0;
+}
+
+static void drop(struct sandbox *sb, const char *why)
 {
     while (sb->waiters) {
         struct sandbox_waiter *next = sb->waiters->next;
         mem_free(sb->waiters);
         sb->waiters = next;
     }
-    command_orphan_all(sb, "its owner has gone");
+    command_orphan_all(sb, why);
     sb->set->backend->destroy(sb->set->impl, sb);
     sandbox_release(sb);
 }
 
+/* True when nobody else uses it. */
+static bool drop_user(struct sandbox *sb, uint64_t owner)
+{
+    for (size_t i = 0; i < sb->user_count; i++)
+        if (sb->users[i] == owner)
+            sb->users[i--] = sb->users[--sb->user_count];
+    return sb->user_count == 0;
+}
+
 void sandboxes_drop_owner(struct sandboxes *set, uint64_t owner)
 {
-    for (uint32_t i = 0; i < set->sandbox_slot_count; i++)
-        if (set->sandbox_slots[i] && set->sandbox_slots[i]->owner == owner)
-            drop(set->sandbox_slots[i]);
+    for (uint32_t i = 0; i < set->sandbox_slot_count; i++) {
+        struct sandbox *sb = set->sandbox_slots[i];
+        if (sb && sb->state != SANDBOX_ENDING && drop_user(sb, owner))
+            drop(sb, "its owner has gone");
+    }
     command_forget_owner(set, owner);
 }
 
@@ -238,66 +468,12 @@ void sandboxes_free(struct sandboxes *set)
     }
     for (uint32_t i = 0; i < set->sandbox_slot_count; i++)
         if (set->sandbox_slots[i])
-            drop(set->sandbox_slots[i]);
+            drop(set->sandbox_slots[i], "the server ends");
     command_forget_all(set);
     set->backend->finish(set->impl);
+    sandbox_ops_drop(set);
     loop_later_free(set->tell);
     mem_free(set->sandbox_slots);
     mem_free(set->command_slots);
     mem_free(set);
-}
-
-void file_op_free(struct file_op *op)
-{
-    mem_free(op);
-}
-
-static struct file_op *file_op_new(struct sandboxes *set, uint64_t sandbox,
-                                   struct str path, struct err *err)
-{
-    struct sandbox *sb = sandbox_find(set, sandbox);
-    if (!sb || sb->state != SANDBOX_READY) {
-        err_set(err, ERR_NOT_FOUND, "the sandbox is gone");
-        err_remedy(err, "call again: a new one is made");
-        return NULL;
-    }
-    if (path.n == 0 || path.n > SANDBOX_PATH_MAX || memchr(path.p, '\0', path.n)) {
-        err_set(err, ERR_INVALID, "a path has 1 to %d bytes and no NUL",
-                SANDBOX_PATH_MAX);
-        err_remedy(err, "give an absolute path, or one relative to /workspace");
-        return NULL;
-    }
-    struct file_op *op = mem_new(struct file_op);
-    op->sandbox = sb;
-    memcpy(op->path, path.p, path.n);
-    return op;
-}
-
-void file_open(struct sandboxes *set, uint64_t sandbox, struct str path,
-               file_open_fn *fn, void *ctx)
-{
-    struct err err;
-    struct file_op *op = file_op_new(set, sandbox, path, &err);
-    if (!op) {
-        fn(ctx, -1, 0, &err);
-        return;
-    }
-    op->open_fn = fn;
-    op->ctx = ctx;
-    set->backend->open_file(set->impl, op);
-}
-
-void file_write(struct sandboxes *set, uint64_t sandbox, struct str path,
-                struct str content, file_write_fn *fn, void *ctx)
-{
-    struct err err;
-    struct file_op *op = file_op_new(set, sandbox, path, &err);
-    if (!op) {
-        fn(ctx, false, &err);
-        return;
-    }
-    op->content = content;
-    op->write_fn = fn;
-    op->ctx = ctx;
-    set->backend->write_file(set->impl, op);
 }
