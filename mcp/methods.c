@@ -1,18 +1,10 @@
-/* The methods of both eras: one row, one handler. What is not in the table is not
- * advertised either; subscriptions/listen among them, because no list ever changes
- * while the server runs. Specification: "Server Features" and "Utilities" of each
- * revision. */
+/* The methods of both eras: one row, one handler. What is not in the table, or needs a
+ * feature that this server does not have, is not advertised either. Specification:
+ * "Server Features" and "Utilities" of each revision. */
 #include "mcp/session.h"
 
 enum { LEGACY = 1 << MCP_LEGACY, MODERN = 1 << MCP_MODERN, BOTH = LEGACY | MODERN };
 enum { ECHO_MAX = 100 };
-
-static void write_capabilities(struct json_writer *w)
-{
-    jw_key_raw(w, "capabilities",
-               STR("{\"tools\":{},\"resources\":{},\"prompts\":{},\"completions\":{},"
-                   "\"logging\":{}}"));
-}
 
 static void write_server_info(struct request *r, struct json_writer *w)
 {
@@ -57,6 +49,8 @@ static void forget_connection(struct session *s)
             next = s->calls; /* on_cancel may have ended others */
         }
     }
+    subscriptions_forget(s);
+    s->initialized = false;
     s->log_level = MCP_LOG_WARNING;
 }
 
@@ -75,7 +69,7 @@ static void initialize(struct request *r)
     struct json_writer w;
     size_t start = session_begin_result(s, &w, r->id, r->era);
     jw_key_str(&w, "protocolVersion", s->version->name);
-    write_capabilities(&w);
+    capabilities_write(s->server, &w);
     write_server_info(r, &w);
     if (instructions)
         jw_key_cstr(&w, "instructions", instructions);
@@ -88,7 +82,7 @@ static void discover(struct request *r)
     struct json_writer w;
     size_t start = session_begin_result(s, &w, r->id, r->era);
     jw_key_raw(&w, "supportedVersions", STR("[\"" MCP_MODERN_VERSION "\"]"));
-    write_capabilities(&w);
+    capabilities_write(s->server, &w);
     if (s->server->config.instructions)
         jw_key_cstr(&w, "instructions", s->server->config.instructions);
     lists_write_caching(&w, r->era, 0);
@@ -108,25 +102,37 @@ static const struct method {
     struct str name;
     unsigned eras;
     method_fn *fn;
+    unsigned needs; /* enum mcp_feature: one of these, or 0 */
 } methods[] = {
-    {STR_INIT("ping"), LEGACY, request_acknowledge},
-    {STR_INIT("tools/call"), BOTH, toolcalls_call},
-    {STR_INIT("tools/list"), BOTH, toolcalls_list},
-    {STR_INIT("initialize"), LEGACY, initialize},
-    {STR_INIT("server/discover"), MODERN, discover},
-    {STR_INIT("resources/list"), BOTH, resources_list},
-    {STR_INIT("resources/templates/list"), BOTH, resources_templates_list},
-    {STR_INIT("resources/read"), BOTH, resources_read},
-    {STR_INIT("prompts/list"), BOTH, prompts_list},
-    {STR_INIT("prompts/get"), BOTH, prompts_get},
-    {STR_INIT("completion/complete"), BOTH, completion_complete},
-    {STR_INIT("logging/setLevel"), LEGACY, set_level},
+    {STR_INIT("ping"), LEGACY, request_acknowledge, 0},
+    {STR_INIT("tools/call"), BOTH, toolcalls_call, 0},
+    {STR_INIT("tools/list"), BOTH, toolcalls_list, 0},
+    {STR_INIT("initialize"), LEGACY, initialize, 0},
+    {STR_INIT("server/discover"), MODERN, discover, 0},
+    {STR_INIT("resources/list"), BOTH, resources_list, 0},
+    {STR_INIT("resources/templates/list"), BOTH, resources_templates_list, 0},
+    {STR_INIT("resources/read"), BOTH, resources_read, 0},
+    {STR_INIT("prompts/list"), BOTH, prompts_list, 0},
+    {STR_INIT("prompts/get"), BOTH, prompts_get, 0},
+    {STR_INIT("completion/complete"), BOTH, completion_complete, 0},
+    {STR_INIT("logging/setLevel"), LEGACY, set_level, 0},
+    {STR_INIT("resources/subscribe"), LEGACY, subscriptions_subscribe,
+     MCP_RESOURCES_SUBSCRIBE},
+    {STR_INIT("resources/unsubscribe"), LEGACY, subscriptions_unsubscribe,
+     MCP_RESOURCES_SUBSCRIBE},
+    {STR_INIT("subscriptions/listen"), MODERN, subscriptions_listen, MCP_CHANGES},
 };
+
+static bool is_offered(const struct method *m, const struct request *r)
+{
+    return (m->eras >> r->era & 1) &&
+           (m->needs == 0 || (m->needs & r->session->server->config.features));
+}
 
 void methods_dispatch(struct request *r)
 {
     for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
-        if ((methods[i].eras >> r->era & 1) && rpc_is(r->method, methods[i].name)) {
+        if (rpc_is(r->method, methods[i].name) && is_offered(&methods[i], r)) {
             methods[i].fn(r);
             return;
         }

@@ -24,6 +24,8 @@ enum {
     MCP_MESSAGE_OUT_MAX = 8 * 1024 * 1024, /* TypeScript clients hang up past 10 MiB */
     MCP_CALLS_MAX = 1024,                  /* in flight per session */
     MCP_CALLS_BYTES_MAX = 256 * 1024 * 1024, /* their texts together */
+    MCP_SESSION_LISTENS_MAX = 64,            /* subscriptions/listen, per session */
+    MCP_LISTENS_MAX = 1024,                  /* and per server */
 };
 
 /* One tool: a row of the table that is given to the server. */
@@ -63,6 +65,15 @@ struct mcp_prompt {
     call_fn *complete; /* of its arguments, or NULL */
 };
 
+/* What a server does beyond answering: advertised, and answered to, only if set. */
+enum mcp_feature {
+    MCP_TOOLS_CHANGE = 1, /* mcp_server_changed() is called for these */
+    MCP_PROMPTS_CHANGE = 2,
+    MCP_RESOURCES_CHANGE = 4,
+    MCP_RESOURCES_SUBSCRIBE = 8, /* mcp_server_updated() is called */
+    MCP_CHANGES = 15,
+};
+
 /* The tables are borrowed. Rows are listed in their order, a page of page_size at a
  * time. */
 struct mcp_server_config {
@@ -79,14 +90,26 @@ struct mcp_server_config {
     /* Lists the resources that come and go, behind those of the table; or NULL. It ends
      * in call_resources_end(). */
     call_fn *list_resources;
-    size_t page_size; /* 0: 1000 */
-    void *ctx;        /* given to every handler as call_ctx() */
+    size_t page_size;  /* 0: 1000 */
+    unsigned features; /* enum mcp_feature */
+    void *ctx;         /* given to every handler as call_ctx() */
 };
 
 struct mcp_server;
 struct mcp_server *
 mcp_server_new(const struct mcp_server_config *config); /* borrowed */
 void mcp_server_free(struct mcp_server *server);        /* no session may be left */
+
+/* Lists have changed (enum mcp_feature bits), or a resource has: tells the peers that
+ * are to be told; owner: only its connections, 0: all. */
+void mcp_server_changed(struct mcp_server *server, uint64_t owner, unsigned lists);
+void mcp_server_updated(struct mcp_server *server, uint64_t owner, struct str uri);
+/* Offers other rows from now on (borrowed), and tells. Rows of the former table are
+ * needed as long as calls of them are in flight. */
+void mcp_server_set_tools(struct mcp_server *server, const struct mcp_tool *tools,
+                          size_t count);
+void mcp_server_set_prompts(struct mcp_server *server, const struct mcp_prompt *prompts,
+                            size_t count);
 
 /* One connection. `owner` is whose sandboxes its calls see. `wake(wake_ctx)` is called
  * when output appears outside session_recv (an asynchronous result, progress): once,
@@ -125,11 +148,16 @@ void session_recv_bad(struct session *s, const struct err *err);
 void session_log(struct session *s, enum mcp_log_level level, struct str text);
 /* Calls that are still running. */
 size_t session_calls(const struct session *s);
-/* Requests of this stream that have no response yet: when there is none, the stream has
+/* Requests of this stream that have no response yet (a subscriptions/listen has none
+ * while it lives): when there is none, the stream has
  * had its last message (0 after session_recv_on(): all is answered at once). */
 size_t session_stream_requests(const struct session *s, uint64_t stream);
 /* The peer took so little that an answer had to be dropped: close the connection. */
 bool session_broken(const struct session *s);
+
+/* The server is about to end: live subscriptions/listen requests get their response.
+ * What else is in flight is for the transport to wait for, or to cancel. */
+void session_end_listens(struct session *s);
 
 struct mcp_message {
     size_t end;       /* offset behind its "\n" in the output */

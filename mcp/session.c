@@ -12,25 +12,6 @@ enum {
     BATCH_MAX = 100,
 };
 
-struct mcp_server *mcp_server_new(const struct mcp_server_config *config)
-{
-    struct mcp_server *server = mem_new(struct mcp_server);
-    struct err err;
-    server->config = *config;
-    json_parse(&server->empty, &server->arena, STR("{}"), &err);
-    return server;
-}
-
-void mcp_server_free(struct mcp_server *server)
-{
-    if (!server)
-        return;
-    assert(server->sessions == 0);
-    calls_finish(server);
-    arena_finish(&server->arena);
-    mem_free(server);
-}
-
 struct session *session_new(struct mcp_server *server,
                             const struct session_config *config)
 {
@@ -39,7 +20,10 @@ struct session *session_new(struct mcp_server *server,
     s->config = *config;
     s->log_level = MCP_LOG_WARNING;
     buf_init(&s->out, OUT_MAX);
-    server->sessions++;
+    s->next = server->sessions;
+    if (s->next)
+        s->next->previous = s;
+    server->sessions = s;
     return s;
 }
 
@@ -50,7 +34,10 @@ void session_free(struct session *s)
     s->receiving = true; /* no wake from here on */
     while (s->calls)
         calls_cancel(s->calls);
-    s->server->sessions--;
+    subscriptions_finish(s);
+    if (s->next)
+        s->next->previous = s->previous;
+    *(s->previous ? &s->previous->next : &s->server->sessions) = s->next;
     buf_finish(&s->out);
     arena_finish(&s->arena);
     mem_free(s->messages);
@@ -67,7 +54,7 @@ size_t session_stream_requests(const struct session *s, uint64_t stream)
     size_t count = 0;
     for (const struct call *c = s->calls; c; c = c->next)
         count += c->stream == stream;
-    return count;
+    return count + subscriptions_on(s, stream);
 }
 
 bool session_broken(const struct session *s)
@@ -235,18 +222,30 @@ size_t session_begin_notification(struct session *s, struct json_writer *w,
     return start;
 }
 
-void session_end_notification(struct session *s, struct json_writer *w, size_t start,
-                              const struct call *call)
+static void end_notification(struct session *s, struct json_writer *w, size_t start,
+                             const struct mcp_message *record)
 {
     jw_end_object(w);
     jw_end_object(w);
     if (s->out.overflow) /* it can be done without */
         session_rollback(s, start);
     else
-        session_end(s, start,
-                    &(struct mcp_message){.request = call ? call->ref : 0,
-                                          .stream = call ? call->stream : 0});
+        session_end(s, start, record);
     session_wake(s);
+}
+
+void session_end_notification(struct session *s, struct json_writer *w, size_t start,
+                              const struct call *call)
+{
+    end_notification(s, w, start,
+                     &(struct mcp_message){.request = call ? call->ref : 0,
+                                           .stream = call ? call->stream : 0});
+}
+
+void session_end_notification_on(struct session *s, struct json_writer *w, size_t start,
+                                 uint64_t stream)
+{
+    end_notification(s, w, start, &(struct mcp_message){.stream = stream});
 }
 
 void session_log(struct session *s, enum mcp_log_level level, struct str text)
@@ -273,7 +272,7 @@ static void receive_request(struct session *s, const struct rpc *rpc,
     if (classify_request(&r) < 0)
         return;
     r.classified = true;
-    if (calls_by_id(s, r.id))
+    if (calls_by_id(s, r.id) || subscriptions_has(s, r.id))
         request_error(&r, RPC_INVALID_REQUEST, "a request with this id is in flight");
     else
         methods_dispatch(&r);
@@ -282,12 +281,16 @@ static void receive_request(struct session *s, const struct rpc *rpc,
 /* Ids are one space for both eras. Unknown and finished ones are nobody's fault. */
 static void receive_notification(struct session *s, const struct rpc *rpc)
 {
+    if (rpc_is(rpc->method, STR("notifications/initialized")))
+        s->initialized = s->version != NULL;
     if (!rpc_is(rpc->method, STR("notifications/cancelled")))
         return;
     struct json id = json_get(rpc->params, STR("requestId"));
     struct call *call = json_present(id) ? calls_by_id(s, json_raw(id)) : NULL;
     if (call)
         calls_cancel(call);
+    else if (json_present(id))
+        subscriptions_cancel(s, json_raw(id));
 }
 
 static void receive_message(struct session *s, const struct json_doc *doc,

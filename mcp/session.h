@@ -53,10 +53,12 @@ struct mcp_server {
     int spare_count;
     struct json_doc empty; /* {}: the arguments of a call that has none */
     struct arena arena;
-    size_t sessions;
+    struct session *sessions;
+    size_t listens; /* of all of them */
 };
 
 struct session {
+    struct session *next, *previous; /* of the server */
     struct mcp_server *server;
     struct session_config config;
     struct arena arena; /* of the message in hand */
@@ -64,10 +66,12 @@ struct session {
     struct mcp_message *messages;
     size_t message_count, message_cap;
     struct call *calls;
-    size_t call_count, held_bytes;     /* texts of the calls in flight */
-    const struct mcp_version *version; /* negotiated by initialize; NULL before */
-    enum mcp_log_level log_level;      /* legacy: logging/setLevel */
-    uint64_t now_ms, stream;           /* of the text in hand */
+    size_t call_count, held_bytes;       /* texts of the calls in flight */
+    const struct mcp_version *version;   /* negotiated by initialize; NULL before */
+    enum mcp_log_level log_level;        /* legacy: logging/setLevel */
+    uint64_t now_ms, stream;             /* of the text in hand */
+    struct subscriptions *subscriptions; /* NULL: never one */
+    bool initialized;                    /* legacy: it may be told of changes */
     bool receiving, woken, broken;
 };
 
@@ -123,6 +127,8 @@ size_t session_begin_notification(struct session *s, struct json_writer *w,
                                   const char *method);
 void session_end_notification(struct session *s, struct json_writer *w, size_t start,
                               const struct call *call);
+void session_end_notification_on(struct session *s, struct json_writer *w, size_t start,
+                                 uint64_t stream);
 
 typedef void method_fn(struct request *r);
 /* The methods' handlers, by file. */
@@ -130,6 +136,7 @@ method_fn toolcalls_list, toolcalls_call;
 method_fn resources_list, resources_templates_list, resources_read;
 method_fn prompts_list, prompts_get;
 method_fn completion_complete;
+method_fn subscriptions_subscribe, subscriptions_unsubscribe, subscriptions_listen;
 
 /* classify.c: fills in the era of a request, by what it carries itself. -1: it is
  * refused, and that is answered. */
@@ -169,6 +176,16 @@ const struct mcp_prompt *prompts_find(const struct mcp_server *server,
 /* Has the prompt an argument of this name? */
 bool prompts_declare(struct session *s, const struct mcp_prompt *prompt,
                      struct json name);
+
+/* capabilities.c: the member "capabilities". */
+void capabilities_write(const struct mcp_server *server, struct json_writer *w);
+
+/* subscriptions.c */
+bool subscriptions_has(struct session *s, struct str id);
+void subscriptions_cancel(struct session *s, struct str id); /* if it is one */
+size_t subscriptions_on(const struct session *s, uint64_t stream);
+void subscriptions_forget(struct session *s); /* those of the legacy eras */
+void subscriptions_finish(struct session *s);
 
 /* lists.c: a table whose rows have a definition. */
 struct list {

@@ -1,0 +1,30 @@
+/* What the server can: advertised only if it works. */
+#include "mcp/session.h"
+
+static void write_capability(struct json_writer *w, const char *name, bool list_changed,
+                             bool subscribe)
+{
+    jw_key(w, name);
+    jw_object(w);
+    if (subscribe)
+        jw_key_bool(w, "subscribe", true);
+    if (list_changed)
+        jw_key_bool(w, "listChanged", true);
+    jw_end_object(w);
+}
+
+/* Lists are offered also where they are empty: clients ask for them regardless and log
+ * an error otherwise. */
+void capabilities_write(const struct mcp_server *server, struct json_writer *w)
+{
+    unsigned features = server->config.features;
+    jw_key(w, "capabilities");
+    jw_object(w);
+    write_capability(w, "tools", features & MCP_TOOLS_CHANGE, false);
+    write_capability(w, "resources", features & MCP_RESOURCES_CHANGE,
+                     features & MCP_RESOURCES_SUBSCRIBE);
+    write_capability(w, "prompts", features & MCP_PROMPTS_CHANGE, false);
+    write_capability(w, "completions", false, false);
+    write_capability(w, "logging", false, false);
+    jw_end_object(w);
+}
