@@ -42,6 +42,10 @@ void pump_flush(struct pump *p)
     if (!blocked) {
         buf_reset(&p->bytes, KEEP_BYTES);
         p->sent = 0;
+    } else if (p->sent > pump_waiting(p)) {
+        /* A reader that is always behind never empties the queue. */
+        buf_drop(&p->bytes, p->sent);
+        p->sent = 0;
     }
     loop_io_want(p->io, blocked ? LOOP_WRITE : 0);
 }
