@@ -101,20 +101,29 @@ void streams_flow(struct streams *s)
             loop_io_want(s->out[i], s->command->paused ? 0 : LOOP_READ);
 }
 
-/* Until the pipe is empty, paused or not: what is left there would be lost. */
+/* What one pipe held when its command ended, paused or not: it would be lost. No more
+ * than that: a descendant may go on filling it. */
+static void drain(struct streams *s, enum command_stream stream)
+{
+    int fd = loop_io_fd(s->out[stream]);
+    int left = fcntl(fd, F_GETPIPE_SZ);
+    while (left > 0) {
+        size_t max = (size_t)left < sizeof chunk ? (size_t)left : sizeof chunk;
+        ssize_t n = read(fd, chunk, max);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return;
+        left -= (int)n;
+        command_feed(s->command, stream, (struct str){chunk, (size_t)n});
+    }
+}
+
 void streams_drain(struct streams *s)
 {
-    for (int i = 0; i < 2; i++) {
-        ssize_t n = 1;
-        while (s->out[i] && (n > 0 || errno == EINTR)) {
-            n = read(loop_io_fd(s->out[i]), chunk, sizeof chunk);
-            if (n > 0)
-                command_feed(s->command, (enum command_stream)i,
-                             (struct str){chunk, (size_t)n});
-            if (n == 0)
-                break;
-        }
-    }
+    for (int i = 0; i < 2; i++)
+        if (s->out[i])
+            drain(s, (enum command_stream)i);
     stop_input(s);
 }
 
