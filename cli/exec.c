@@ -356,6 +356,7 @@ static void start_command(struct exec *x)
     jw_object(&w);
     jw_key_str(&w, "command", x->command);
     jw_key_bool(&w, "background", true);
+    jw_key_bool(&w, "hold", true);
     jw_key_i64(&w, "timeoutMs",
                o->timeout_ms ? (int64_t)o->timeout_ms : DEFAULT_TIMEOUT_MS);
     if (o->cwd)

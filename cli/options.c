@@ -219,8 +219,8 @@ static int take_limit(struct options *o, int flag, const char *text, struct err 
     case FLAG_KEEP_OUTPUT:
         if (options_size(text, &l->keep_command_bytes, err) < 0)
             return -1;
-        if (l->keep_command_bytes < 64 << 10 || l->keep_command_bytes > 1ULL << 40)
-            return err_set(err, ERR_INVALID, "%s: from 64k to 1t", text);
+        if (l->keep_command_bytes < 1 << 20 || l->keep_command_bytes > 1ULL << 40)
+            return err_set(err, ERR_INVALID, "%s: from 1m to 1t", text);
         l->keep_sandbox_bytes = SANDBOX_FACTOR * l->keep_command_bytes;
         return 0;
     case FLAG_CPUS:

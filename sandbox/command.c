@@ -82,6 +82,7 @@ static struct command *command_new(struct sandbox *sb, const struct command_spec
     c->text = mem_strndup(spec->command.p, spec->command.n);
     c->timeout_ms = spec->timeout_ms;
     c->input_open = spec->keep_stdin;
+    c->hold = spec->hold;
     c->started_us = loop_now_us(set->loop);
     for (int i = 0; i < 2; i++)
         output_init(&c->out[i], set->config.limits.keep_command_bytes / 2,
@@ -206,13 +207,17 @@ static void make_room(struct command *newest)
     }
 }
 
+/* The end of a stream that is kept is a quarter of the command's limit (output.h). It
+ * must hold what is unread when we pause, the chunk that made us pause and, at the
+ * command's end, what its pipe still has. */
 static void update_flow(struct command *c)
 {
+    enum { SHARE = 16 };
     uint64_t unread = 0;
     for (int i = 0; i < 2; i++)
         if (c->out[i].total > c->read_from[i])
             unread += c->out[i].total - c->read_from[i];
-    bool pause = c->hold && unread > c->set->config.limits.keep_command_bytes / 4;
+    bool pause = c->hold && unread > c->set->config.limits.keep_command_bytes / SHARE;
     if (pause == c->paused)
         return;
     c->paused = pause;

@@ -36,6 +36,11 @@ struct null {
     unsigned snapshots;
 };
 
+/* What a command of `flood` has still to write. */
+struct flood {
+    size_t left_bytes;
+};
+
 static void *start(struct sandboxes *set, struct err *err)
 {
     (void)set;
@@ -286,6 +291,21 @@ static void feed_line(struct command *c, enum command_stream stream, struct str 
     command_feed(c, stream, STR("\n"));
 }
 
+/* Writes on as far as the command is not held back. */
+static void pour(struct command *c)
+{
+    char block[1000];
+    struct flood *flood = c->impl;
+    memset(block, 'x', sizeof block);
+    while (flood->left_bytes > 0 && !c->paused) {
+        size_t n = flood->left_bytes < sizeof block ? flood->left_bytes : sizeof block;
+        flood->left_bytes -= n;
+        command_feed(c, COMMAND_STDOUT, (struct str){block, n});
+    }
+    if (flood->left_bytes == 0)
+        command_ended(c, &(struct command_end){0});
+}
+
 static void run(void *self, struct command *c, const struct command_spec *spec)
 {
     (void)self;
@@ -309,12 +329,11 @@ static void run(void *self, struct command *c, const struct command_spec *spec)
     } else if (str_starts(text, STR("exit "))) {
         end.exit_code = (int)strtol(c->text + 5, NULL, 10) & 0xff;
     } else if (str_starts(text, STR("flood "))) {
-        char block[1000];
-        memset(block, 'x', sizeof block);
-        for (long left = strtol(c->text + 6, NULL, 10); left > 0; left -= 1000)
-            command_feed(
-                c, COMMAND_STDOUT,
-                (struct str){block, left < 1000 ? (size_t)left : sizeof block});
+        struct flood *flood = mem_new(struct flood);
+        flood->left_bytes = strtoul(c->text + 6, NULL, 10);
+        c->impl = flood;
+        pour(c);
+        return;
     } else if (str_eq(text, STR("forever")) || str_eq(text, STR("cat"))) {
         return;
     } else {
@@ -350,10 +369,18 @@ static void input(void *self, struct command *c)
     }
 }
 
-static void nothing(void *self, struct command *c)
+static void flow(void *self, struct command *c)
 {
     (void)self;
-    (void)c;
+    if (c->impl && !c->paused)
+        pour(c);
+}
+
+static void forget(void *self, struct command *c)
+{
+    (void)self;
+    mem_free(c->impl);
+    c->impl = NULL;
 }
 
 static struct null_file *find_file(const struct file_op *op)
@@ -407,8 +434,8 @@ const struct sandbox_backend sandbox_null = {
     .kill = kill_command,
     .signal = send_signal,
     .input = input,
-    .flow = nothing,
-    .forget = nothing,
+    .flow = flow,
+    .forget = forget,
     .open_file = open_file,
     .write_file = write_file,
     .list = list,

@@ -206,6 +206,7 @@ struct command_spec {
     size_t env_count;
     uint64_t timeout_ms; /* 0: none */
     bool keep_stdin;     /* true: stdin stays open for command_input */
+    bool hold;           /* as by command_hold() with offsets of 0, from the start */
 };
 
 enum command_stream { COMMAND_STDOUT, COMMAND_STDERR };
@@ -253,8 +254,8 @@ size_t command_list(struct sandboxes *set, uint64_t owner, uint64_t *ret_ids,
 size_t command_read(struct sandboxes *set, uint64_t command, enum command_stream stream,
                     uint64_t offset, char *to, size_t max);
 
-/* Flow control: while `hold`, output past what was read (from_offset[] of both streams)
- * plus half of the kept-output limit pauses the command instead of being dropped. */
+/* Flow control: while `hold`, a command whose output is far ahead of what was read
+ * (from_offset[] of both streams) is paused before any of that is dropped. */
 void command_hold(struct sandboxes *set, uint64_t command, bool hold,
                   const uint64_t from_offset[2]);
 

@@ -162,6 +162,7 @@ static int read_spec(struct call *call, struct command_spec *spec, struct err *e
         .timeout_ms =
             (uint64_t)tool_arg_i64(call, STR("timeoutMs"), background ? 0 : TIMEOUT_MS),
         .keep_stdin = background,
+        .hold = background && tool_arg_bool(call, STR("hold")),
     };
     if (tool_check_nul("command", spec->command, err) < 0 ||
         tool_check_nul("cwd", spec->cwd, err) < 0)

@@ -166,6 +166,41 @@ static void input_and_output(void **state)
     tear_down(&w);
 }
 
+/* A reader that is slow loses nothing: the command waits for it. */
+static void a_held_back_command(void **state)
+{
+    (void)state;
+    enum { BYTES = 1000000, KEEP = 64 * 1024, STEP = 1500 };
+    struct world w;
+    struct err err;
+    struct sandbox_config config = {.temp_dir = "/tmp"};
+    sandbox_limits_default(&config.limits);
+    config.limits.keep_command_bytes = KEEP;
+    w = (struct world){0};
+    assert_int_equal(loop_new(&w.loop, &err), 0);
+    assert_int_equal(sandboxes_new(&w.set, w.loop, &sandbox_null, &config, &err), 0);
+    struct command_spec spec = {.command = STR("flood 1000000"), .hold = true};
+    command_start(w.set, open_sandbox(&w, 1, STR("")), &spec, on_start, &w);
+    uint64_t next[2] = {0, 0};
+    struct command_info info;
+    bool waited = false;
+    do {
+        char got[STEP];
+        info = info_of(&w, 1, w.command);
+        const struct command_output *out = &info.out[0];
+        if (out->dropped_bytes) /* only of what was read */
+            assert_true(out->head_bytes + out->dropped_bytes <= next[0]);
+        waited |= info.status == COMMAND_RUNNING;
+        next[0] +=
+            command_read(w.set, w.command, COMMAND_STDOUT, next[0], got, sizeof got);
+        command_hold(w.set, w.command, true, next);
+    } while (info.status == COMMAND_RUNNING || next[0] < info.out[0].total_bytes);
+    assert_true(waited);
+    assert_int_equal(next[0], BYTES);
+    assert_int_equal(info_of(&w, 1, w.command).status, COMMAND_EXITED);
+    tear_down(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -174,6 +209,7 @@ int main(void)
         cmocka_unit_test(a_bad_default_name_is_refused),
         cmocka_unit_test(a_time_limit_ends_it),
         cmocka_unit_test(input_and_output),
+        cmocka_unit_test(a_held_back_command),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
