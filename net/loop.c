@@ -272,6 +272,15 @@ void loop_io_free(struct loop_io *io)
     uv_close(&io->uv.handle, on_io_closed);
 }
 
+int loop_io_release(struct loop_io *io)
+{
+    int fd = io ? io->fd : -1;
+    if (io)
+        io->fd = -1;
+    loop_io_free(io); /* uv_close() ends the watching at once */
+    return fd;
+}
+
 static void on_signal(uv_signal_t *uv, int signum)
 {
     struct loop_signal *sig = uv->data;

@@ -48,6 +48,8 @@ struct loop_io *loop_io_new(struct loop *loop, int fd,
 void loop_io_want(struct loop_io *io, unsigned events); /* 0 stops watching */
 int loop_io_fd(const struct loop_io *io);
 void loop_io_free(struct loop_io *io); /* accepts NULL */
+/* The same, but the descriptor is the caller's again; -1 for NULL. */
+int loop_io_release(struct loop_io *io);
 
 /* Signals of this process, as loop callbacks (never async-signal context). */
 struct loop_signal;
