@@ -120,6 +120,53 @@ struct str call_argument_context(struct call *call, struct str name);
  * are. */
 void call_complete(struct call *call, const struct str *values, size_t count);
 
+/* --- Asking the client --- */
+
+/* A tool, a prompt or a resource may ask its client, the same way in both eras:
+ *
+ *   struct json answer = call_answer(call, CALL_ASK_FORM, "name");
+ *   if (!json_present(answer)) {
+ *       call_ask_form(call, "name", STR("What is your name?"), STR("{...}"));
+ *       call_ask_end(call, (struct str){0});
+ *       return;
+ *   }
+ *
+ * call_ask_end() ends this run of the handler (free what it keeps: its state and
+ * on_cancel are forgotten). When the answers are there it runs again from its start:
+ * with the same call, or, in the modern era, with another one of the same arguments,
+ * perhaps on another server. What is to survive goes into `state`, which comes back as
+ * call_round(), unchanged. A client that answers nothing, not all, or in the wrong
+ * shape leaves call_answer() absent: ask again. */
+enum call_ask {
+    CALL_ASK_FORM = 1,   /* elicitation of a form: flat, primitive values, no secrets */
+    CALL_ASK_URL = 2,    /* elicitation at a URL */
+    CALL_ASK_SAMPLE = 4, /* a message of the client's model */
+    CALL_ASK_ROOTS = 8,  /* its directories */
+};
+enum { CALL_ASKS_MAX = 16, CALL_STATE_MAX = 16 * 1024 };
+
+/* Has the client declared that it can be asked this? */
+bool call_can_ask(const struct call *call, enum call_ask what);
+/* Ends the call with the error that says so. call_ask_end() does it by itself. */
+void call_fail_incapable(struct call *call, enum call_ask what);
+
+/* The client's answer: an ElicitResult (action accept, decline or cancel; content if
+ * accepted), CreateMessageResult or ListRootsResult object. Lives as long as the call.
+ * Its values are not checked against a schema. */
+struct json call_answer(struct call *call, enum call_ask what, const char *key);
+/* What was given to call_ask_end() in the round before; empty in the first. */
+struct str call_round(const struct call *call);
+
+/* One or more questions, each with its key (ASCII without quotes); then the end. schema
+ * and params (of sampling/createMessage): JSON objects without raw newlines. */
+void call_ask_form(struct call *call, const char *key, struct str message,
+                   struct str schema);
+void call_ask_url(struct call *call, const char *key, struct str message,
+                  struct str url);
+void call_ask_sample(struct call *call, const char *key, struct str params);
+void call_ask_roots(struct call *call, const char *key);
+void call_ask_end(struct call *call, struct str state);
+
 /* --- Failure --- */
 
 /* Ends the call with an error. Of a tool: a result with isError, whose text block is

@@ -91,7 +91,7 @@ static void call_release(struct call *call)
         at = &(*at)->next;
     *at = call->next;
     s->call_count--;
-    s->held_bytes -= call->doc.text.n;
+    s->held_bytes -= call->held_bytes;
     take_ref(server, call);
     if (server->spare_count < SPARE_MAX) {
         arena_reset(&call->arena);
@@ -107,6 +107,7 @@ static void call_release(struct call *call)
 void calls_cancel(struct call *call)
 {
     assert(!call->in_handler);
+    requests_withdraw(call);
     call->ended = true;
     if (call->on_cancel)
         call->on_cancel(call);
@@ -134,6 +135,10 @@ struct call *calls_new(struct request *r, enum call_kind kind, call_fn *handler,
                        struct json args)
 {
     struct session *s = r->session;
+    struct json responses = {0};
+    struct str round = {0};
+    if (r->era == MCP_MODERN && mrtr_read(r, &responses, &round) < 0)
+        return NULL;
     if (s->call_count >= MCP_CALLS_MAX ||
         s->held_bytes + r->doc->text.n > MCP_CALLS_BYTES_MAX) {
         request_error(r, errors_rpc_code(ERR_LIMIT),
@@ -154,12 +159,16 @@ struct call *calls_new(struct request *r, enum call_kind kind, call_fn *handler,
     call->params = calls_own(call, r->params);
     call->args =
         json_present(args) ? calls_own(call, args) : json_root(&s->server->empty);
+    call->client = r->era == MCP_MODERN ? r->client : s->client;
+    call->responses = calls_own(call, responses);
+    call->round = arena_dup(&call->arena, round);
     if (rpc_legal_id(token))
         call->token = json_raw(calls_own(call, token));
     call->next = s->calls;
     s->calls = call;
     s->call_count++;
-    s->held_bytes += call->doc.text.n;
+    call->held_bytes = call->doc.text.n;
+    s->held_bytes += call->held_bytes;
     give_ref(s->server, call);
     return call;
 }
@@ -278,7 +287,7 @@ void call_log(struct call *call, enum mcp_log_level level, struct str text)
 
 /* The answer is out: the call is gone for everybody, though its memory lives until its
  * handler has returned. The transport is told last, when all is as it will be. */
-static void end_call(struct call *call)
+void calls_end(struct call *call)
 {
     struct session *s = call->session;
     assert(!call->ended);
@@ -286,6 +295,32 @@ static void end_call(struct call *call)
     if (!call->in_handler)
         call_release(call);
     session_wake(s);
+}
+
+const char *calls_method(const struct call *call)
+{
+    static const char *const methods[] = {
+        [CALL_TOOL] = "tools/call",
+        [CALL_RESOURCE] = "resources/read",
+        [CALL_RESOURCE_LIST] = "resources/list",
+        [CALL_PROMPT] = "prompts/get",
+        [CALL_COMPLETION] = "completion/complete",
+    };
+    return methods[call->kind];
+}
+
+void calls_fail_capability(struct session *s, struct str id, struct str capability,
+                           const struct call *call)
+{
+    struct json_writer w;
+    size_t start = session_begin_error(s, &w, id, RPC_MISSING_CAPABILITY,
+                                       "Missing required client capability");
+    jw_key(&w, "data");
+    jw_object(&w);
+    jw_key_raw(&w, "requiredCapabilities", capability);
+    jw_end_object(&w);
+    session_end_error(s, &w, start,
+                      errors_rpc_status(RPC_MISSING_CAPABILITY, MCP_MODERN), call);
 }
 
 size_t calls_begin_result(struct call *call, struct json_writer *w)
@@ -315,7 +350,7 @@ void calls_end_result(struct call *call, struct json_writer *w, size_t start)
     } else {
         session_end_result(s, w, start, call);
     }
-    end_call(call);
+    calls_end(call);
 }
 
 struct json_writer *calls_begin_items(struct call *call, const char *key)
@@ -340,5 +375,5 @@ void call_fail(struct call *call, const struct err *err)
     if (call->writing)
         session_rollback(call->session, call->message_start);
     write_failure(call, err);
-    end_call(call);
+    calls_end(call);
 }

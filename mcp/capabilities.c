@@ -1,4 +1,5 @@
-/* What the server can: advertised only if it works. */
+/* What the server can: advertised only if it works; and what a client says that it can.
+ */
 #include "mcp/session.h"
 
 static void write_capability(struct json_writer *w, const char *name, bool list_changed,
@@ -27,4 +28,26 @@ void capabilities_write(const struct mcp_server *server, struct json_writer *w)
     write_capability(w, "completions", false, false);
     write_capability(w, "logging", false, false);
     jw_end_object(w);
+}
+
+static bool declares(struct json capabilities, struct str name)
+{
+    return json_type(json_get(capabilities, name)) == JSON_OBJECT;
+}
+
+/* Of elicitation, {} means forms only: older revisions know nothing else. */
+unsigned capabilities_read(struct json capabilities)
+{
+    struct json elicitation = json_get(capabilities, STR("elicitation"));
+    unsigned client = 0;
+    if (declares(elicitation, STR("url")))
+        client |= CALL_ASK_URL;
+    if (json_type(elicitation) == JSON_OBJECT &&
+        (declares(elicitation, STR("form")) || !(client & CALL_ASK_URL)))
+        client |= CALL_ASK_FORM;
+    if (declares(capabilities, STR("sampling")))
+        client |= CALL_ASK_SAMPLE;
+    if (declares(capabilities, STR("roots")))
+        client |= CALL_ASK_ROOTS;
+    return client;
 }

@@ -40,8 +40,10 @@ static int read_modern_meta(struct request *r, struct json meta, struct json ver
         return refuse(r, "_meta[\"" VERSION_KEY "\"] must be a string");
     if (!rpc_is(version, STR(MCP_MODERN_VERSION)))
         return refuse_version(r, version);
-    if (json_type(json_get(meta, STR(CAPABILITIES_KEY))) != JSON_OBJECT)
+    struct json capabilities = json_get(meta, STR(CAPABILITIES_KEY));
+    if (json_type(capabilities) != JSON_OBJECT)
         return refuse(r, "_meta[\"" CAPABILITIES_KEY "\"] is required: an object");
+    r->client = capabilities_read(capabilities);
     r->log_level = MCP_LOG_NONE;
     if (json_present(level) && protocol_log_level(level, &r->log_level) < 0)
         return refuse(r, "_meta[\"" LOG_LEVEL_KEY

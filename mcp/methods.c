@@ -66,6 +66,7 @@ static void initialize(struct request *r)
     if (s->version)
         forget_connection(s);
     s->version = protocol_choose(wish);
+    s->client = capabilities_read(json_get(r->params, STR("capabilities")));
     struct json_writer w;
     size_t start = session_begin_result(s, &w, r->id, r->era);
     jw_key_str(&w, "protocolVersion", s->version->name);

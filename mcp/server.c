@@ -8,6 +8,7 @@ struct mcp_server *mcp_server_new(const struct mcp_server_config *config)
     struct mcp_server *server = mem_new(struct mcp_server);
     struct err err;
     server->config = *config;
+    server->due_ms = UINT64_MAX;
     json_parse(&server->empty, &server->arena, STR("{}"), &err);
     return server;
 }
@@ -36,4 +37,28 @@ void mcp_server_set_prompts(struct mcp_server *server, const struct mcp_prompt *
     server->config.prompts = prompts;
     server->config.prompt_count = count;
     mcp_server_changed(server, 0, MCP_PROMPTS_CHANGE);
+}
+
+void server_due(struct mcp_server *server, uint64_t due_ms)
+{
+    const struct mcp_host *host = server->config.host;
+    if (due_ms >= server->due_ms)
+        return;
+    server->due_ms = due_ms;
+    host->schedule(host->ctx, due_ms);
+}
+
+void mcp_server_expire(struct mcp_server *server, uint64_t now_ms)
+{
+    uint64_t due_ms = UINT64_MAX;
+    for (struct session *s = server->sessions; s; s = s->next)
+        requests_expire(s, now_ms);
+    for (struct session *s = server->sessions; s; s = s->next) {
+        uint64_t session_due = requests_due(s);
+        if (session_due < due_ms)
+            due_ms = session_due;
+    }
+    server->due_ms = UINT64_MAX;
+    if (due_ms < UINT64_MAX)
+        server_due(server, due_ms);
 }

@@ -74,6 +74,20 @@ enum mcp_feature {
     MCP_CHANGES = 15,
 };
 
+/* What a server needs of its host besides texts and times. */
+enum { MCP_KEY_SIZE = 32 };
+struct mcp_host {
+    /* mcp_server_expire() has something to do at due_ms (on the clock of
+     * session_recv()), not before; UINT64_MAX: never. Replaces what was said before. */
+    void (*schedule)(void *ctx, uint64_t due_ms);
+    uint64_t (*now_ms)(void *ctx);  /* on that clock */
+    uint64_t (*unix_ms)(void *ctx); /* milliseconds since 1970 */
+    void *ctx;
+    /* Secret and random: protects what clients keep for the server. Servers that serve
+     * each other's clients share it. */
+    unsigned char key[MCP_KEY_SIZE];
+};
+
 /* The tables are borrowed. Rows are listed in their order, a page of page_size at a
  * time. */
 struct mcp_server_config {
@@ -92,13 +106,18 @@ struct mcp_server_config {
     call_fn *list_resources;
     size_t page_size;  /* 0: 1000 */
     unsigned features; /* enum mcp_feature */
-    void *ctx;         /* given to every handler as call_ctx() */
+    /* Borrowed; NULL: clients cannot be asked anything. */
+    const struct mcp_host *host;
+    void *ctx; /* given to every handler as call_ctx() */
 };
 
 struct mcp_server;
 struct mcp_server *
 mcp_server_new(const struct mcp_server_config *config); /* borrowed */
 void mcp_server_free(struct mcp_server *server);        /* no session may be left */
+
+/* Does what is due; now_ms as in session_recv(). Requests to clients have an end. */
+void mcp_server_expire(struct mcp_server *server, uint64_t now_ms);
 
 /* Lists have changed (enum mcp_feature bits), or a resource has: tells the peers that
  * are to be told; owner: only its connections, 0: all. */
@@ -111,13 +130,16 @@ void mcp_server_set_tools(struct mcp_server *server, const struct mcp_tool *tool
 void mcp_server_set_prompts(struct mcp_server *server, const struct mcp_prompt *prompts,
                             size_t count);
 
-/* One connection. `owner` is whose sandboxes its calls see. `wake(wake_ctx)` is called
+/* One connection. `owner` is whose sandboxes its calls see; `principal` (borrowed, or
+ * NULL) is the same by a name that other servers and later runs know it by.
+ * `wake(wake_ctx)` is called
  * when output appears outside session_recv (an asynchronous result, progress): once,
  * until the output was taken. It may take the output; it must not free the session or
  * hand it a message. */
 struct session;
 struct session_config {
     uint64_t owner;
+    const char *principal;
     void (*wake)(void *wake_ctx);
     void *wake_ctx;
 };

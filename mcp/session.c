@@ -136,8 +136,7 @@ static void write_server_info(struct session *s, struct json_writer *w)
     jw_end_object(w);
 }
 
-size_t session_begin_result(struct session *s, struct json_writer *w, struct str id,
-                            enum mcp_era era)
+static size_t begin_response(struct session *s, struct json_writer *w, struct str id)
 {
     size_t start = session_begin(s, w);
     jw_object(w);
@@ -145,10 +144,22 @@ size_t session_begin_result(struct session *s, struct json_writer *w, struct str
     jw_key_raw(w, "id", id);
     jw_key(w, "result");
     jw_object(w);
-    if (era == MCP_MODERN) {
-        jw_key_cstr(w, "resultType", "complete");
-        write_server_info(s, w);
-    }
+    return start;
+}
+
+size_t session_begin_result(struct session *s, struct json_writer *w, struct str id,
+                            enum mcp_era era)
+{
+    return era == MCP_MODERN ? session_begin_result_type(s, w, id, "complete")
+                             : begin_response(s, w, id);
+}
+
+size_t session_begin_result_type(struct session *s, struct json_writer *w,
+                                 struct str id, const char *type)
+{
+    size_t start = begin_response(s, w, id);
+    jw_key_cstr(w, "resultType", type);
+    write_server_info(s, w);
     return start;
 }
 
@@ -310,7 +321,8 @@ static void receive_message(struct session *s, const struct json_doc *doc,
     case RPC_NOTIFICATION:
         receive_notification(s, &rpc);
         break;
-    case RPC_RESPONSE: /* nothing is asked of clients */
+    case RPC_RESPONSE:
+        requests_answer(s, &rpc);
         break;
     }
 }

@@ -14,6 +14,16 @@ enum call_kind {
     CALL_COMPLETION,
 };
 
+/* One question of a call to its client. Lives in the call's arena. */
+struct ask {
+    struct ask *next;
+    enum call_ask what;
+    struct str key, params; /* params: raw JSON; key ends in NUL */
+    uint64_t number;        /* legacy: of our request */
+    bool answered;
+    struct json_doc answer;
+};
+
 struct call {
     uint64_t ref, stream;
     struct session *session;
@@ -31,6 +41,16 @@ struct call {
     enum mcp_era era;
     enum mcp_log_level log_level; /* modern: what the request asked for */
     bool in_handler, ended, progressed, writing;
+    /* What its client can be asked, is asked now, and has answered (of the round
+     * before; modern: `responses`); what the handler gave with its last question. */
+    unsigned client; /* enum call_ask bits */
+    struct ask *asks, *answers;
+    size_t ask_count, open_asks;
+    unsigned rounds;
+    uint64_t asks_due_ms;
+    size_t held_bytes; /* of s->held_bytes */
+    struct json responses;
+    struct str round;
     uint64_t started_ms, progress_ms;
     double progress;
     void *state;
@@ -54,7 +74,8 @@ struct mcp_server {
     struct json_doc empty; /* {}: the arguments of a call that has none */
     struct arena arena;
     struct session *sessions;
-    size_t listens; /* of all of them */
+    size_t listens;  /* of all of them */
+    uint64_t due_ms; /* as told to the host */
 };
 
 struct session {
@@ -71,6 +92,8 @@ struct session {
     enum mcp_log_level log_level;        /* legacy: logging/setLevel */
     uint64_t now_ms, stream;             /* of the text in hand */
     struct subscriptions *subscriptions; /* NULL: never one */
+    unsigned client;                     /* enum call_ask bits: legacy, as declared */
+    uint64_t last_request;               /* of ours to the client */
     bool initialized;                    /* legacy: it may be told of changes */
     bool receiving, woken, broken;
 };
@@ -83,6 +106,7 @@ struct request {
     struct json method, params;
     enum mcp_era era;
     enum mcp_log_level log_level; /* modern: below which nothing is sent */
+    unsigned client;              /* enum call_ask bits: modern, as declared */
     bool in_batch;
     bool classified; /* before that, what is wrong with it is its envelope */
 };
@@ -100,6 +124,9 @@ void session_wake(struct session *s);
  * is answered; NULL: the request in hand. */
 size_t session_begin_result(struct session *s, struct json_writer *w, struct str id,
                             enum mcp_era era);
+/* Modern: with another resultType than "complete". */
+size_t session_begin_result_type(struct session *s, struct json_writer *w,
+                                 struct str id, const char *type);
 void session_end_result(struct session *s, struct json_writer *w, size_t start,
                         const struct call *call);
 /* An error about the text in hand before it is known what it asks for. */
@@ -160,6 +187,13 @@ void calls_end_result(struct call *call, struct json_writer *w, size_t start);
 struct json_writer *calls_begin_items(struct call *call, const char *key);
 void calls_end_items(struct call *call);
 struct call *calls_by_id(struct session *s, struct str id);
+const char *calls_method(const struct call *call); /* of its request */
+/* Its response is written: the call is gone. */
+void calls_end(struct call *call);
+/* -32021; capability: a ClientCapabilities object. call, or NULL: the request in hand.
+ */
+void calls_fail_capability(struct session *s, struct str id, struct str capability,
+                           const struct call *call);
 /* Its on_cancel runs; nothing more is said about it. */
 void calls_cancel(struct call *call);
 /* Gives back what mcp_server keeps for calls. */
@@ -177,8 +211,32 @@ const struct mcp_prompt *prompts_find(const struct mcp_server *server,
 bool prompts_declare(struct session *s, const struct mcp_prompt *prompt,
                      struct json name);
 
-/* capabilities.c: the member "capabilities". */
+/* capabilities.c: the member "capabilities"; and what a client declares, as enum
+ * call_ask bits. */
 void capabilities_write(const struct mcp_server *server, struct json_writer *w);
+unsigned capabilities_read(struct json capabilities);
+
+/* server.c: something is to expire at due_ms. */
+void server_due(struct mcp_server *server, uint64_t due_ms);
+
+/* ask.c */
+const char *ask_method(const struct ask *ask);
+/* The questions of this round that are open, as an InputRequests object. */
+void ask_write(const struct call *call, struct json_writer *w);
+/* All are answered: the handler runs again. */
+void ask_next_round(struct call *call);
+
+/* mrtr.c: ends the call with its questions; and reads what a request brings of the
+ * round before (-1: it is refused, and that is answered). */
+void mrtr_answer(struct call *call, struct str state);
+int mrtr_read(struct request *r, struct json *ret_responses, struct str *ret_state);
+
+/* requests.c */
+void requests_send(struct call *call, struct str state);
+void requests_answer(struct session *s, const struct rpc *rpc);
+void requests_withdraw(struct call *call); /* those that are open */
+void requests_expire(struct session *s, uint64_t now_ms);
+uint64_t requests_due(const struct session *s); /* UINT64_MAX: never */
 
 /* subscriptions.c */
 bool subscriptions_has(struct session *s, struct str id);
