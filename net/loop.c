@@ -1,6 +1,8 @@
 #include "net/loop.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include <errno.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 #include <uv.h>
@@ -11,6 +13,12 @@ struct loop {
     uv_idle_t awake; /* keeps the loop from sleeping while something is asked for */
     struct loop_later *asked;
     bool stopping;
+    /* With a host: */
+    struct loop_host host;
+    bool due;     /* something changed since the last turn */
+    int timer_fd; /* wakes the host at deadline_ms; it is watched here */
+    uv_poll_t timer;
+    uint64_t deadline_ms; /* uv_now()'s clock; 0: none */
 };
 
 struct loop_later {
@@ -74,6 +82,8 @@ int loop_new(struct loop **ret_loop, struct err *err)
         mem_free(loop);
         return err_sys(err, -rc, "event loop");
     }
+    loop->uv.data = loop;
+    loop->timer_fd = -1;
     uv_prepare_init(&loop->uv, &loop->prepare);
     uv_idle_init(&loop->uv, &loop->awake);
     loop->prepare.data = loop;
@@ -93,16 +103,94 @@ void loop_free(struct loop *loop)
     }
     uv_close((uv_handle_t *)&loop->prepare, NULL);
     uv_close((uv_handle_t *)&loop->awake, NULL);
+    if (loop->timer_fd >= 0)
+        uv_close((uv_handle_t *)&loop->timer, NULL);
     /* A loop_stop() that no loop_run() has taken ends the first of these at once. */
     while (uv_run(&loop->uv, UV_RUN_DEFAULT) != 0)
         ;
     uv_loop_close(&loop->uv);
+    fd_close(&loop->timer_fd);
     mem_free(loop);
+}
+
+/* The number of expirations is of no interest, but it must be taken. */
+static void on_deadline(uv_poll_t *poll, int status, int events)
+{
+    (void)status;
+    (void)events;
+    struct loop *loop = poll->data;
+    uint64_t expired;
+    ssize_t n = read(loop->timer_fd, &expired, sizeof expired);
+    (void)n;
+    loop->deadline_ms = 0;
+}
+
+int loop_set_host(struct loop *loop, const struct loop_host *host, struct err *err)
+{
+    loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (loop->timer_fd < 0)
+        return err_sys(err, errno, "timerfd");
+    uv_poll_init(&loop->uv, &loop->timer, loop->timer_fd);
+    loop->timer.data = loop;
+    uv_poll_start(&loop->timer, UV_READABLE, on_deadline);
+    loop->host = *host;
+    loop->due = true;
+    return 0;
+}
+
+int loop_host_fd(const struct loop *loop)
+{
+    return uv_backend_fd(&loop->uv);
+}
+
+void loop_due(struct loop *loop)
+{
+    loop->due = true;
+}
+
+/* Everything that libuv learns outside a turn (a watcher, a timer, a closed handle) it
+ * acts upon in the next one. */
+static void changed(uv_loop_t *uv)
+{
+    struct loop *loop = uv->data;
+    loop->due = true;
+}
+
+/* The host sleeps without knowing of libuv's timers: a timerfd stands for them. */
+static void arm(struct loop *loop, int wait_ms)
+{
+    uint64_t deadline_ms = wait_ms < 0 ? 0 : uv_now(&loop->uv) + (uint64_t)wait_ms;
+    if (deadline_ms == loop->deadline_ms)
+        return;
+    struct itimerspec in = {.it_value = {wait_ms / 1000, wait_ms % 1000 * 1000000L}};
+    if (wait_ms < 0)
+        in.it_value = (struct timespec){0};
+    timerfd_settime(loop->timer_fd, 0, &in, NULL);
+    loop->deadline_ms = deadline_ms;
+}
+
+static void run_hosted(struct loop *loop)
+{
+    while (!loop->stopping) {
+        if (loop->due) {
+            loop->due = false;
+            uv_run(&loop->uv, UV_RUN_NOWAIT);
+            int wait_ms = uv_backend_timeout(&loop->uv);
+            if (wait_ms == 0)
+                loop->due = true;
+            else
+                arm(loop, wait_ms);
+        }
+        if (!loop->stopping)
+            loop->host.service(loop->host.ctx, !loop->due);
+    }
 }
 
 void loop_run(struct loop *loop)
 {
     loop->stopping = false;
+    if (loop->host.service)
+        run_hosted(loop);
     /* The prepare handle counts as active, so this returns only after loop_stop(). */
     while (!loop->stopping)
         uv_run(&loop->uv, UV_RUN_DEFAULT);
@@ -139,6 +227,7 @@ void loop_later_ask(struct loop_later *later)
     if (later->asked)
         return;
     struct loop *loop = later->loop;
+    loop->due = true;
     if (!loop->asked)
         uv_idle_start(&loop->awake, on_idle);
     later->asked = true;
@@ -176,6 +265,7 @@ void loop_timer_start(struct loop_timer *timer, uint64_t delay_ms)
 {
     uv_update_time(timer->uv.loop);
     uv_timer_start(&timer->uv, on_timer, delay_ms, 0);
+    changed(timer->uv.loop);
 }
 
 void loop_timer_stop(struct loop_timer *timer)
@@ -190,8 +280,10 @@ static void free_data(uv_handle_t *handle)
 
 void loop_timer_free(struct loop_timer *timer)
 {
-    if (timer)
-        uv_close((uv_handle_t *)&timer->uv, free_data);
+    if (!timer)
+        return;
+    changed(timer->uv.loop);
+    uv_close((uv_handle_t *)&timer->uv, free_data);
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)
@@ -236,6 +328,7 @@ void loop_io_want(struct loop_io *io, unsigned events)
     if (events == io->wanted)
         return;
     io->wanted = events;
+    changed(io->uv.handle.loop);
     if (io->regular) {
         if (events & (LOOP_READ | LOOP_WRITE))
             uv_idle_start(&io->uv.idle, on_regular);
@@ -269,6 +362,7 @@ void loop_io_free(struct loop_io *io)
 {
     if (!io)
         return;
+    changed(io->uv.handle.loop);
     uv_close(&io->uv.handle, on_io_closed);
 }
 
@@ -296,11 +390,14 @@ struct loop_signal *loop_signal_new(struct loop *loop, int signum,
     uv_signal_init(&loop->uv, &sig->uv);
     sig->uv.data = sig;
     uv_signal_start(&sig->uv, on_signal, signum);
+    changed(&loop->uv);
     return sig;
 }
 
 void loop_signal_free(struct loop_signal *sig)
 {
-    if (sig)
-        uv_close((uv_handle_t *)&sig->uv, free_data);
+    if (!sig)
+        return;
+    changed(sig->uv.loop);
+    uv_close((uv_handle_t *)&sig->uv, free_data);
 }

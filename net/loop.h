@@ -21,6 +21,19 @@ void loop_stop(struct loop *loop);
 uint64_t loop_now_ms(struct loop *loop); /* monotonic, fresh (no cached time) */
 uint64_t loop_now_us(struct loop *loop);
 
+/* Another library's loop as the one that sleeps (libwebsockets in network mode):
+ * loop_run() then alternates between short turns of its own and service(ctx, sleep),
+ * which runs the other loop until anything happened there; it may sleep only if
+ * `sleep`. The other loop must watch loop_host_fd() (borrowed) for reading and call
+ * loop_due() when it is readable; it need not read from it. */
+struct loop_host {
+    void (*service)(void *ctx, bool sleep);
+    void *ctx;
+};
+int loop_set_host(struct loop *loop, const struct loop_host *host, struct err *err);
+int loop_host_fd(const struct loop *loop);
+void loop_due(struct loop *loop);
+
 /* Calls fn(ctx) once, after the callbacks that are due now and before the loop sleeps;
  * asking again before it ran changes nothing. For flushing output once a turn. */
 struct loop_later;

@@ -3,6 +3,7 @@
 #include "net/loop.h"
 #include "tests/unit/check.h"
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 struct t {
@@ -10,7 +11,7 @@ struct t {
     struct loop_timer *timer;
     struct loop_io *io;
     struct loop_later *later;
-    int calls;
+    int calls, services;
 };
 
 static int set_up(void **state)
@@ -20,6 +21,24 @@ static int set_up(void **state)
     t = (struct t){0};
     *state = &t;
     return loop_new(&t.loop, &err);
+}
+
+/* Stands for libwebsockets' loop. */
+static void service(void *ctx, bool sleep)
+{
+    struct t *t = ctx;
+    struct pollfd p = {.fd = loop_host_fd(t->loop), .events = POLLIN};
+    t->services++;
+    if (poll(&p, 1, sleep ? -1 : 0) > 0)
+        loop_due(t->loop);
+}
+
+static int set_up_hosted(void **state)
+{
+    set_up(state);
+    struct t *t = *state;
+    struct err err;
+    return loop_set_host(t->loop, &(struct loop_host){service, t}, &err);
 }
 
 static int tear_down(void **state)
@@ -133,14 +152,33 @@ static void the_descriptor_is_closed(void **state)
     close(pipe_fds[0]);
 }
 
-#define IN_LOOP(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+/* Idle means asleep: what happens in the meantime is one timer. */
+static void a_hosted_loop_sleeps(void **state)
+{
+    struct t *t = *state;
+    t->timer = loop_timer_new(t->loop, count_and_stop, t);
+    for (int i = 0; i < 3; i++) {
+        loop_timer_start(t->timer, 20);
+        loop_run(t->loop);
+    }
+    assert_int_equal(t->calls, 3);
+    assert_true(t->services <= 3 * 4);
+    loop_timer_free(t->timer);
+}
+
+#define IN_LOOP(test)                                                                  \
+    cmocka_unit_test_setup_teardown(test, set_up, tear_down),                          \
+        cmocka_unit_test_setup_teardown(test, set_up_hosted, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_LOOP(a_stop_that_came_too_early), IN_LOOP(a_timer_that_frees_itself),
-        IN_LOOP(later_may_ask_again),        IN_LOOP(pipes_and_files_have_an_end),
+        IN_LOOP(a_stop_that_came_too_early),
+        IN_LOOP(a_timer_that_frees_itself),
+        IN_LOOP(later_may_ask_again),
+        IN_LOOP(pipes_and_files_have_an_end),
         IN_LOOP(the_descriptor_is_closed),
+        cmocka_unit_test_setup_teardown(a_hosted_loop_sleeps, set_up_hosted, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
