@@ -13,14 +13,22 @@ const struct mcp_version *protocol_newest_legacy(void)
     return &versions[0];
 }
 
-const struct mcp_version *protocol_legacy(struct json name)
+const struct mcp_version *protocol_legacy_name(struct str name)
 {
     enum { COUNT = sizeof versions / sizeof versions[0] };
     for (int i = 0; i < COUNT; i++)
-        if (json_str_is(name, versions[i].name))
+        if (str_eq(name, versions[i].name))
             return &versions[i];
     /* TypeScript SDKs still list it; it differs in nothing that matters here. */
-    return json_str_is(name, STR("2024-10-07")) ? &versions[COUNT - 1] : NULL;
+    return str_eq(name, STR("2024-10-07")) ? &versions[COUNT - 1] : NULL;
+}
+
+const struct mcp_version *protocol_legacy(struct json name)
+{
+    struct arena a = {0};
+    const struct mcp_version *version = protocol_legacy_name(json_str(name, &a));
+    arena_finish(&a);
+    return version;
 }
 
 const struct mcp_version *protocol_choose(struct json wish)

@@ -21,6 +21,7 @@ struct mcp_version {
 const struct mcp_version *protocol_choose(struct json wish);
 /* A legacy revision by its name, or NULL. */
 const struct mcp_version *protocol_legacy(struct json name);
+const struct mcp_version *protocol_legacy_name(struct str name);
 const struct mcp_version *protocol_newest_legacy(void);
 
 /* RFC 5424's, from the most to the least severe. */

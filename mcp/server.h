@@ -187,7 +187,8 @@ struct mcp_message {
     /* Where it goes: as given to session_recv_on() with the request that it answers or
      * is about. 0: it belongs to no request (the GET stream of legacy HTTP). */
     uint64_t stream;
-    bool final; /* it is the response */
+    bool final;  /* it is the response */
+    bool failed; /* a JSON-RPC error */
     /* Of a response: the HTTP status that a POST gets which has no other answer; from
      * the table in mcp/errors.c. */
     int status;

@@ -191,6 +191,7 @@ void session_end_error(struct session *s, struct json_writer *w, size_t start,
                 &(struct mcp_message){.request = call ? call->ref : 0,
                                       .stream = call ? call->stream : s->stream,
                                       .final = true,
+                                      .failed = true,
                                       .status = status});
 }
 

@@ -127,6 +127,10 @@ static void on_deadline(uv_poll_t *poll, int status, int events)
 
 int loop_set_host(struct loop *loop, const struct loop_host *host, struct err *err)
 {
+    if (!host) {
+        loop->host = (struct loop_host){0};
+        return 0;
+    }
     loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (loop->timer_fd < 0)
         return err_sys(err, errno, "timerfd");

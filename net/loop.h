@@ -25,7 +25,7 @@ uint64_t loop_now_us(struct loop *loop);
  * loop_run() then alternates between short turns of its own and service(ctx, sleep),
  * which runs the other loop until anything happened there; it may sleep only if
  * `sleep`. The other loop must watch loop_host_fd() (borrowed) for reading and call
- * loop_due() when it is readable; it need not read from it. */
+ * loop_due() when it is readable; it need not read from it. NULL: alone again. */
 struct loop_host {
     void (*service)(void *ctx, bool sleep);
     void *ctx;

@@ -70,7 +70,9 @@ static void statuses(void **state)
         if (count != 1 || m->status != rows[i].status)
             fail_msg("%s: %d", rows[i].text, count ? m->status : -1);
         assert_true(m->final && m->stream == i + 1);
-        talk_take(f);
+        bool failed = m->failed;
+        struct str error = talk_part(f, talk_take(f), "/error");
+        assert_int_equal(failed, error.n > 0);
         assert_int_equal(session_stream_requests(f->session, i + 1), 0);
     }
 }
