@@ -1,5 +1,6 @@
 /* What the command line says: --help, and why it cannot do something. */
 #include "cli/verbs.h"
+#include "tools/tools.h"
 #include <stdio.h>
 
 static const char limits[] =
@@ -40,7 +41,9 @@ void help_verb(enum options_verb verb)
         printf("sandquay serve [flags]\n\n"
                "Serves the Model Context Protocol on stdin and stdout until EOF. A "
                "client\n"
-               "starts it; its commands run in a sandbox that ends with it.\n\n%s",
+               "starts it; its commands run in a sandbox that ends with it.\n\n"
+               "  --toolsets LIST         tools beside the default ones: " TOOLSET_NAMES
+               "\n%s",
                limits);
     } else if (verb == OPTIONS_EXEC) {
         printf(

@@ -1,4 +1,5 @@
 #include "cli/options.h"
+#include "tools/tools.h"
 #include <getopt.h>
 #include <string.h>
 
@@ -126,6 +127,7 @@ enum flag {
     FLAG_MAX_COMMANDS,
     FLAG_KEEP_OUTPUT,
     FLAG_BACKEND,
+    FLAG_TOOLSETS,
     FLAG_TIMEOUT,
     FLAG_ENV,
     FLAG_CWD,
@@ -152,6 +154,7 @@ static const struct flag_row rows[] = {
     {"--max-commands", required_argument, FLAG_MAX_COMMANDS, TO_SERVER},
     {"--keep-output", required_argument, FLAG_KEEP_OUTPUT, TO_SERVER},
     {"--backend", required_argument, FLAG_BACKEND, ANY},
+    {"--toolsets", required_argument, FLAG_TOOLSETS, OPTIONS_SERVE},
     {"--verbose", no_argument, 'v', ANY},
     {"--timeout", required_argument, FLAG_TIMEOUT, OPTIONS_EXEC},
     {"--env", required_argument, FLAG_ENV, OPTIONS_EXEC},
@@ -262,6 +265,8 @@ static int take(struct options *o, int flag, const char *text, struct err *err)
     case FLAG_CONNECT:
         o->connect = text;
         return 0;
+    case FLAG_TOOLSETS:
+        return tools_sets_parse(text, &o->toolsets, err);
     case FLAG_BACKEND:
         return take_backend(o, text, err);
     case FLAG_TIMEOUT:
@@ -313,6 +318,7 @@ int options_parse(struct options *o, enum options_verb verb, int argc, char **ar
     struct option table[ROWS + 1] = {0};
     size_t n = 0;
     *o = (struct options){0};
+    o->toolsets = TOOLSET_DEFAULT;
     sandbox_limits_default(&o->limits);
     for (size_t i = 0; i < ROWS; i++)
         if (rows[i].verbs & verb)

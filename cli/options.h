@@ -18,6 +18,7 @@ struct options {
     struct sandbox_limits limits;
     const char *workspace, *sandbox, *backend; /* NULL: not given */
     bool workspace_readonly, verbose, help;
+    unsigned toolsets; /* TOOLSET_* bits */
     /* exec */
     uint64_t timeout_ms; /* 0: not given */
     const char *timeout; /* as given */

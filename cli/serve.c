@@ -96,7 +96,7 @@ static int start(struct serve *s, const struct options *o, const struct places *
         .instructions = tools_instructions,
         .ctx = &s->tools,
     };
-    offered.tools = tools_table(&offered.tool_count);
+    offered.tools = tools_table(o->toolsets, &offered.tool_count);
     s->server = mcp_server_new(&offered);
     return stdio_new(&s->stdio, s->loop, s->server, fds, OWNER_STDIO, on_done, s, err);
 }

@@ -87,7 +87,7 @@ struct sandbox {
     bool halted; /* stopped in place: no process, until the next use */
     uint64_t created_ms, updated_ms, expires_ms; /* unix time; 0: set here */
     uint64_t used_ms;                            /* of the loop's clock */
-    char os[128], user[64], home[256], cwd[256], limited_by[128];
+    char os[128], user[64], home[256], cwd[256], limited_by[200];
     const char *workspace; /* the host directory at /workspace, or NULL */
     int level;
     uint32_t layers;

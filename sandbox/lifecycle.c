@@ -311,9 +311,12 @@ void sandbox_extend(struct sandboxes *set, uint64_t sandbox, uint64_t duration_m
         sandbox_op_done(op, &err);
     } else if (set->backend->extend) {
         set->backend->extend(set->impl, op);
+    } else if (!sb->expires_ms) {
+        err_set(&err, ERR_INVALID, "the sandbox has no time limit");
+        err_remedy(&err, "nothing needs to be done");
+        sandbox_op_done(op, &err);
     } else {
-        uint64_t from = sb->expires_ms ? sb->expires_ms : sandbox_unix_ms();
-        sb->expires_ms = from + duration_ms;
+        sb->expires_ms += duration_ms;
         sandbox_touch(sb);
         sandbox_op_done(op, NULL);
     }

@@ -7,7 +7,14 @@
 
 static void *start(struct sandboxes *set, struct err *err)
 {
-    (void)err;
+    local_limits_fit(&set->config.limits);
+    const struct sandbox_limits *limits = &set->config.limits;
+    struct sandbox_spec spec = {.memory_bytes = limits->memory_bytes,
+                                .disk_bytes = limits->disk_bytes,
+                                .cpu_millis = limits->cpu_millis,
+                                .pids = limits->pids};
+    if (local_limits_check(&spec, &spec, err) < 0)
+        return NULL;
     struct local *l = mem_new(struct local);
     l->set = set;
     l->zygote_pid = l->zygote_pidfd = -1;
@@ -17,26 +24,16 @@ static void *start(struct sandboxes *set, struct err *err)
 static void finish(void *self)
 {
     struct local *l = self;
+    local_life_finish(l);
     local_zygote_stop(l);
     mem_free(l);
 }
 
-static void create(void *self, struct sandbox *sb)
-{
-    struct local *l = self;
-    struct err err;
-    struct box *box = NULL;
-    if (l->zygote || local_zygote_start(l, &err) == 0)
-        box = local_box_new(l, sb, &err);
-    if (!box)
-        sandbox_failed(sb, &err);
-}
-
 static void destroy(void *self, struct sandbox *sb)
 {
-    (void)self;
     struct box *box = sb->impl;
     sb->impl = NULL;
+    local_life_cancel(self, sb);
     if (box)
         local_box_free(box);
 }
@@ -93,7 +90,7 @@ const struct sandbox_backend sandbox_local = {
     .name = "local",
     .start = start,
     .finish = finish,
-    .create = create,
+    .create = local_create,
     .destroy = destroy,
     .run = run,
     .kill = kill_all,
@@ -103,4 +100,7 @@ const struct sandbox_backend sandbox_local = {
     .forget = forget,
     .open_file = file,
     .write_file = file,
+    .list = local_list,
+    .stop = local_stop,
+    .update = local_update,
 };

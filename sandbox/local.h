@@ -1,7 +1,7 @@
 /* Private to local*.c: the embedded Linux sandbox, seen from the server. */
 #pragma once
-#include "sandbox/backend.h"
 #include "sandbox/guest/wire.h"
+#include "sandbox/local_store.h"
 
 struct local;
 
@@ -12,7 +12,8 @@ struct box {
     struct box *next;
     uint32_t create_id;
     int guest_end; /* until it was sent to the zygote */
-    int pidfd, lock_fd;
+    int pidfd;
+    struct local_hold hold; /* of a kept one: its directory */
     struct loop_io *socket;
     struct loop_timer *patience; /* the guest must become ready and must answer */
     uint32_t last_id, layers;
@@ -26,7 +27,8 @@ enum pending_kind {
     PENDING_KILL,
     PENDING_OPEN,
     PENDING_WRITE,
-    PENDING_COMMIT
+    PENDING_COMMIT,
+    PENDING_HALT,
 };
 
 /* A request to a guest that is not finished. */
@@ -37,6 +39,7 @@ struct pending {
     uint64_t command; /* EXEC, KILL */
     char cwd[104];    /* EXEC: for its error */
     struct file_op *op;
+    struct sandbox_op *halt; /* HALT: what is answered then */
     bool existed;
 };
 
@@ -47,12 +50,18 @@ struct local {
     struct loop_io *zygote_end;
     uint32_t last_id;
     struct box *boxes;
+    struct ending *endings;   /* boxes that are dying */
+    struct waiting *waiting;  /* sandboxes whose last holder is dying */
+    struct sweeper *sweepers; /* processes that remove files */
+    bool swept;               /* what crashes had left */
 };
 
 /* local_zygote.c */
 int local_zygote_start(struct local *l, struct err *err);
 void local_zygote_stop(struct local *l); /* waits until it and all sandboxes are gone */
-struct box *local_box_new(struct local *l, struct sandbox *sb, struct err *err);
+/* Takes the hold. */
+struct box *local_box_new(struct local *l, struct sandbox *sb, struct local_hold *hold,
+                          struct err *err);
 void local_box_free(struct box *box); /* kills it */
 
 /* local_guest.c */
@@ -61,6 +70,7 @@ void local_guest_run(struct box *box, struct command *c,
                      const struct command_spec *spec);
 void local_guest_kill(struct box *box, struct command *c, int signum);
 void local_guest_file(struct box *box, struct file_op *op);
+void local_guest_halt(struct box *box, struct sandbox_op *op);
 void local_guest_drop_pending(struct box *box);
 
 /* local_stream.c: the pipes of a command */
@@ -72,13 +82,27 @@ void streams_drain(struct streams *s); /* all that is in the pipes now */
 void streams_input(struct streams *s); /* the queue changed */
 void streams_flow(struct streams *s);  /* command->paused changed */
 
-/* local_names.c: named sandboxes on disk, host workspaces */
-struct local_place {
-    char workspace[4096], home[4096]; /* "" = in memory */
-    int lock_fd;
-};
-int local_place_find(const struct sandbox *sb, struct local_place *ret_place,
-                     struct err *err);
+/* local_workspace.c: the host directory that becomes /workspace. "": none. */
+int local_workspace_find(const struct sandbox *sb, char to[4096], struct err *err);
+
+/* local_limits.c: INVALID when a limit is too small or beyond the machine. */
+int local_limits_check(const struct sandbox_spec *wish,
+                       const struct sandbox_spec *in_force, struct err *err);
+/* Default limits become what a small machine can give. */
+void local_limits_fit(struct sandbox_limits *limits);
+
+/* local_info.c: fills in what is told of it. */
+void local_describe(struct sandbox *sb, uint32_t layers);
+
+/* local_life.c: the ends of sandboxes, and what is kept of them */
+void local_create(void *self, struct sandbox *sb);
+void local_stop(void *self, struct sandbox_op *op);
+void local_list(void *self, struct sandbox_op *op);
+void local_update(void *self, struct sandbox_op *op);
+void local_box_gone(struct local *l, uint32_t create_id); /* every process of it */
+void local_all_gone(struct local *l);
+void local_life_cancel(struct local *l, const struct sandbox *sb);
+void local_life_finish(struct local *l);
 
 /* local_proxy.c: the way out, which is closed */
 struct proxy;

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { HALT_LIMIT_MS = 5000 };
+
 static struct pending *expect(struct box *box, enum pending_kind kind)
 {
     struct pending *p = mem_new(struct pending);
@@ -50,7 +52,11 @@ void local_guest_drop_pending(struct box *box)
     while (box->pending) {
         struct pending *p = box->pending;
         box->pending = p->next;
-        if (p->op && !box->local->set->finishing) {
+        bool finishing = box->local->set->finishing;
+        if (p->halt && !finishing) {
+            p->halt->sandbox = NULL; /* it goes away by itself */
+            sandbox_op_done(p->halt, NULL);
+        } else if (p->op && !finishing) {
             struct err err;
             err_set(&err, ERR_UNAVAILABLE, "the sandbox ended");
             err_remedy(&err, "call again: a new one is made");
@@ -99,10 +105,10 @@ static struct str variable_name(struct str v)
     return (struct str){v.p, equals < 0 ? v.n : (size_t)equals};
 }
 
-static bool overridden(struct str name, const struct command_spec *spec)
+static bool in_list(struct str name, const struct str *env, size_t count)
 {
-    for (size_t i = 0; i < spec->env_count; i++)
-        if (str_eq(variable_name(spec->env[i]), name))
+    for (size_t i = 0; i < count; i++)
+        if (str_eq(variable_name(env[i]), name))
             return true;
     return false;
 }
@@ -113,23 +119,38 @@ static void add_string(struct buf *b, struct str s)
     buf_addc(b, '\0');
 }
 
-static void write_exec(struct buf *tail, const struct command_spec *spec,
-                       struct guest_exec *request)
+/* The usual variables, the sandbox's own, the command's: the later one wins. */
+static void write_environment(struct buf *tail, const struct sandbox_spec *sandbox,
+                              const struct command_spec *spec, uint32_t *count)
+{
+    for (int i = 0; i < ENVIRONMENT; i++) {
+        struct str name = variable_name(str_of(environment[i]));
+        if (in_list(name, spec->env, spec->env_count) ||
+            in_list(name, sandbox->env, sandbox->env_count))
+            continue;
+        add_string(tail, str_of(environment[i]));
+        ++*count;
+    }
+    for (size_t i = 0; i < sandbox->env_count; i++) {
+        if (in_list(variable_name(sandbox->env[i]), spec->env, spec->env_count))
+            continue;
+        add_string(tail, sandbox->env[i]);
+        ++*count;
+    }
+    for (size_t i = 0; i < spec->env_count; i++) {
+        add_string(tail, spec->env[i]);
+        ++*count;
+    }
+}
+
+static void write_exec(struct buf *tail, const struct sandbox_spec *sandbox,
+                       const struct command_spec *spec, struct guest_exec *request)
 {
     add_string(tail, STR("/bin/bash"));
     add_string(tail, STR("-c"));
     add_string(tail, spec->command);
     request->argc = 3;
-    for (int i = 0; i < ENVIRONMENT; i++) {
-        if (overridden(variable_name(str_of(environment[i])), spec))
-            continue;
-        add_string(tail, str_of(environment[i]));
-        request->envc++;
-    }
-    for (size_t i = 0; i < spec->env_count; i++) {
-        add_string(tail, spec->env[i]);
-        request->envc++;
-    }
+    write_environment(tail, sandbox, spec, &request->envc);
     add_string(tail, spec->cwd.n ? spec->cwd : STR("/workspace"));
 }
 
@@ -159,7 +180,7 @@ void local_guest_run(struct box *box, struct command *c,
         return;
     }
     buf_init(&tail, GUEST_MESSAGE_MAX - 1024);
-    write_exec(&tail, spec, &request);
+    write_exec(&tail, &box->sandbox->wish.spec, spec, &request);
     struct pending *p = expect(box, PENDING_EXEC);
     p->command = c->id;
     snprintf(p->cwd, sizeof p->cwd, "%.*s",
@@ -247,6 +268,30 @@ static void exec_ended(struct box *box, struct pending *p, const struct guest_ex
                                            .signal = e->signal & 0x7f,
                                            .left_behind = e->left_behind,
                                            .oom_killed = e->oom_killed});
+}
+
+/* Ends all of its processes; the guest stays, and the files with it. */
+void local_guest_halt(struct box *box, struct sandbox_op *op)
+{
+    struct err err;
+    struct pending *p = expect(box, PENDING_HALT);
+    p->halt = op;
+    loop_timer_start(box->patience, HALT_LIMIT_MS);
+    if (send_message(box, &(struct wire_out){.type = GUEST_HALT, .id = p->id}, &err) <
+        0) {
+        done(box, p);
+        loop_timer_stop(box->patience);
+        sandbox_op_done(op, &err);
+    }
+}
+
+static void halted(struct box *box, struct pending *p)
+{
+    struct sandbox_op *op = p->halt;
+    done(box, p);
+    loop_timer_stop(box->patience);
+    op->in_place = true;
+    sandbox_op_done(op, NULL);
 }
 
 void local_guest_file(struct box *box, struct file_op *op)
@@ -427,5 +472,7 @@ void local_guest_message(struct box *box, struct wire_message *m)
         committed(box, p);
     } else if (m->type == GUEST_DONE && p->kind == PENDING_KILL) {
         done(box, p);
+    } else if (m->type == GUEST_DONE && p->kind == PENDING_HALT) {
+        halted(box, p);
     }
 }

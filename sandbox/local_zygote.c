@@ -59,6 +59,7 @@ static void on_zygote_end(void *ctx, unsigned events)
         }
     }
     local_zygote_stop(l);
+    local_all_gone(l);
 }
 
 int local_zygote_start(struct local *l, struct err *err)
@@ -140,34 +141,50 @@ static void on_impatience(void *ctx)
 {
     struct box *box = ctx;
     struct err err;
-    err_set(&err, ERR_TIMEOUT, "the sandbox did not become ready within %d s",
-            READY_LIMIT_MS / 1000);
+    if (box->ready)
+        err_set(&err, ERR_TIMEOUT, "its processes could not be ended");
+    else
+        err_set(&err, ERR_TIMEOUT, "the sandbox did not become ready within %d s",
+                READY_LIMIT_MS / 1000);
     give_up(box, &err);
 }
 
-static int ask_for_box(struct box *box, const struct local_place *place,
-                       struct err *err)
+/* The directories of a kept sandbox; a workspace of the host goes before. */
+static void find_places(const struct box *box, char workspace[4096], char home[4096])
+{
+    home[0] = '\0';
+    if (box->hold.dir < 0)
+        return;
+    snprintf(home, 4096, "%.4000s/home", box->hold.path);
+    if (!workspace[0])
+        snprintf(workspace, 4096, "%.4000s/workspace", box->hold.path);
+}
+
+static int ask_for_box(struct box *box, struct err *err)
 {
     const struct sandbox_config *config = &box->local->set->config;
-    const struct sandbox *sb = box->sandbox;
+    struct sandbox *sb = box->sandbox;
+    const struct sandbox_spec *spec = sandbox_in_force(sb);
+    char workspace[4096], home[4096];
+    if (local_workspace_find(sb, workspace, err) < 0)
+        return -1;
+    sb->workspace = workspace[0] ? config->workspace : NULL;
+    find_places(box, workspace, home);
     struct zygote_create request = {
-        .memory_bytes = config->limits.memory_bytes,
-        .disk_bytes = config->limits.disk_bytes,
+        .memory_bytes = spec->memory_bytes,
+        .disk_bytes = spec->disk_bytes,
         .disk_inodes = config->limits.disk_inodes,
-        .cpu_millis = config->limits.cpu_millis,
-        .pids = config->limits.pids,
+        .cpu_millis = spec->cpu_millis,
+        .pids = spec->pids,
         .workspace_readonly =
             config->workspace_readonly && sb->is_default && config->workspace,
         .string_count = CREATE_STRINGS,
         .relaxed = config->relaxed,
     };
-    /* tmpfs pages count as memory: a full disk must not look like a memory bomb. */
-    if (request.disk_bytes > request.memory_bytes / 2)
-        request.disk_bytes = request.memory_bytes / 2;
     struct buf tail;
     buf_init(&tail, GUEST_MESSAGE_MAX / 2);
-    const char *strings[] = {sb->name[0] ? sb->name : "sandbox", place->workspace,
-                             place->home};
+    const char *strings[] = {sb->name[0] ? sb->name : "sandbox", workspace, home};
+    const int fds[] = {box->guest_end, box->hold.lock};
     for (size_t i = 0; i < CREATE_STRINGS; i++)
         buf_add(&tail, strings[i], strlen(strings[i]) + 1);
     int rc = wire_send(loop_io_fd(box->local->zygote),
@@ -176,22 +193,19 @@ static int ask_for_box(struct box *box, const struct local_place *place,
                                           .body = &request,
                                           .body_bytes = sizeof request,
                                           .tail = buf_str(&tail),
-                                          .fds = &box->guest_end,
-                                          .fd_count = 1});
+                                          .fds = fds,
+                                          .fd_count = box->hold.lock < 0 ? 1 : 2});
     buf_finish(&tail);
     fd_close(&box->guest_end);
     return rc < 0 ? err_sys(err, errno, "asking for a sandbox") : 0;
 }
 
-struct box *local_box_new(struct local *l, struct sandbox *sb, struct err *err)
+struct box *local_box_new(struct local *l, struct sandbox *sb, struct local_hold *hold,
+                          struct err *err)
 {
-    struct local_place place;
     int pair[2];
-    if (local_place_find(sb, &place, err) < 0)
-        return NULL;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
         err_sys(err, errno, "socketpair");
-        fd_close(&place.lock_fd);
         return NULL;
     }
     struct box *box = mem_new(struct box);
@@ -201,14 +215,15 @@ struct box *local_box_new(struct local *l, struct sandbox *sb, struct err *err)
                         .create_id = ++l->last_id,
                         .guest_end = pair[1],
                         .pidfd = -1,
-                        .lock_fd = place.lock_fd};
+                        .hold = *hold};
     l->boxes = box;
     sb->impl = box;
     box->socket = loop_io_new(l->set->loop, pair[0], on_guest_message, box);
     loop_io_want(box->socket, LOOP_READ);
     box->patience = loop_timer_new(l->set->loop, on_impatience, box);
     loop_timer_start(box->patience, READY_LIMIT_MS);
-    if (ask_for_box(box, &place, err) < 0) {
+    if (ask_for_box(box, err) < 0) {
+        box->hold = (struct local_hold){.dir = -1, .lock = -1}; /* stays the caller's */
         sb->impl = NULL;
         local_box_free(box);
         return NULL;
@@ -238,7 +253,7 @@ void local_box_free(struct box *box)
     loop_timer_free(box->patience);
     fd_close(&box->guest_end);
     fd_close(&box->pidfd);
-    fd_close(&box->lock_fd);
+    local_hold_finish(&box->hold);
     mem_free(box);
 }
 
@@ -261,6 +276,7 @@ static void maybe_ready(struct box *box)
         return;
     int level = (box->layers & limits) == limits ? 1 : 2;
     loop_timer_stop(box->patience);
+    local_describe(box->sandbox, box->layers);
     sandbox_created(box->sandbox, level, box->layers,
                     level == 1
                         ? "Local sandbox, isolation level 1 (full)."
@@ -307,8 +323,11 @@ static void zygote_message(struct local *l, struct wire_message *m)
 {
     struct box *box = box_of(l, m->id);
     struct zygote_created created;
-    if (!box)
+    if (!box) {
+        if (m->type == ZYGOTE_DESTROYED || m->type == GUEST_FAILED)
+            local_box_gone(l, m->id);
         return;
+    }
     if (m->type == ZYGOTE_CREATED && m->body_bytes == sizeof created &&
         m->fd_count == 1) {
         memcpy(&created, m->body, sizeof created);

@@ -67,6 +67,8 @@ int sandboxes_new(struct sandboxes **ret_set, struct loop *loop,
 /* Ends everything that lives: processes, mounts, cgroups; synchronous, a few
  * milliseconds. */
 void sandboxes_free(struct sandboxes *set);
+/* "local", "vercel", ... */
+const char *sandboxes_backend(const struct sandboxes *set);
 /* Ends one owner's unnamed sandboxes (its connection went away) and releases the named
  * ones. */
 void sandboxes_drop_owner(struct sandboxes *set, uint64_t owner);
@@ -160,7 +162,7 @@ enum sandbox_stop_mode { SANDBOX_STOP_KEEP, SANDBOX_STOP_DELETE };
 void sandbox_stop(struct sandboxes *set, uint64_t owner, struct str name,
                   enum sandbox_stop_mode mode, sandbox_done_fn *fn, void *ctx);
 
-/* Its time is over so much later (from now, if it had no end). */
+/* Its time is over so much later. INVALID when it has no time limit. */
 void sandbox_extend(struct sandboxes *set, uint64_t sandbox, uint64_t duration_ms,
                     sandbox_open_fn *fn, void *ctx);
 

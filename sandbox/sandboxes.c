@@ -81,6 +81,11 @@ int sandboxes_new(struct sandboxes **ret_set, struct loop *loop,
     return 0;
 }
 
+const char *sandboxes_backend(const struct sandboxes *set)
+{
+    return set->backend->name;
+}
+
 struct sandbox *sandbox_find(struct sandboxes *set, uint64_t id)
 {
     uint32_t slot = (uint32_t)id;
@@ -153,7 +158,10 @@ static void settle_spec(struct sandbox *sb)
     struct sandbox_spec *s = &sb->in_force;
     *s = sb->wish.spec;
     s->memory_bytes = s->memory_bytes ? s->memory_bytes : limits->memory_bytes;
-    s->disk_bytes = s->disk_bytes ? s->disk_bytes : limits->disk_bytes;
+    /* Files in memory count as memory: a full disk must not look like a memory bomb. */
+    if (!s->disk_bytes)
+        s->disk_bytes = limits->disk_bytes < s->memory_bytes / 2 ? limits->disk_bytes
+                                                                 : s->memory_bytes / 2;
     s->cpu_millis = s->cpu_millis ? s->cpu_millis : limits->cpu_millis;
     s->pids = s->pids ? s->pids : limits->pids;
 }

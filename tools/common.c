@@ -32,6 +32,34 @@ int tool_check_nul(const char *what, struct str s, struct err *err)
     return err_remedy(err, "send the %s without \\u0000", what);
 }
 
+int tool_env(struct call *call, const struct str **ret_list, size_t *ret_count,
+             struct err *err)
+{
+    struct arena *a = call_arena(call);
+    struct json env = json_get(call_args(call), STR("env"));
+    struct str *list = arena_alloc(a, (json_len(env) + 1) * sizeof *list);
+    size_t n = 0;
+    for (struct json k = json_first(env); json_present(k); k = json_next(k)) {
+        struct str key = json_str(k, a), value = json_str(json_value(k), a);
+        if (key.n == 0 || str_find(key, '=') >= 0 || str_find(key, '\0') >= 0 ||
+            str_find(value, '\0') >= 0) {
+            err_set(err, ERR_INVALID, "env: \"%.*s\" cannot be a variable",
+                    (int)(key.n < 40 ? key.n : 40), key.p);
+            return err_remedy(err, "use names without = and values without NUL");
+        }
+        char *to = arena_alloc(a, key.n + value.n + 2);
+        memcpy(to, key.p, key.n);
+        to[key.n] = '=';
+        if (value.n)
+            memcpy(to + key.n + 1, value.p, value.n);
+        to[key.n + 1 + value.n] = '\0';
+        list[n++] = (struct str){to, key.n + 1 + value.n};
+    }
+    *ret_list = list;
+    *ret_count = n;
+    return 0;
+}
+
 static const char *usual_remedy(enum err_kind kind)
 {
     switch (kind) {

@@ -13,6 +13,10 @@ bool tool_arg_given(struct call *call, struct str key);
 /* INVALID when the string holds a NUL, which neither paths nor commands can. */
 int tool_check_nul(const char *what, struct str s, struct err *err);
 
+/* The argument env, {"K": "V"}, as K=V; the list lives as long as the call. */
+int tool_env(struct call *call, const struct str **ret_list, size_t *ret_count,
+             struct err *err);
+
 /* Ends the call with the error; every refusal has a remedy: one by its kind if the
  * error brings none. */
 void tool_fail(struct call *call, struct err *err);

@@ -125,34 +125,6 @@ static void on_start(void *ctx, uint64_t command, const struct err *err)
     look(x, false);
 }
 
-/* {"K": "V"} as K=V. */
-static int read_env(struct call *call, struct command_spec *spec, struct err *err)
-{
-    struct arena *a = call_arena(call);
-    struct json env = json_get(call_args(call), STR("env"));
-    struct str *list = arena_alloc(a, (json_len(env) + 1) * sizeof *list);
-    size_t n = 0;
-    for (struct json k = json_first(env); json_present(k); k = json_next(k)) {
-        struct str key = json_str(k, a), value = json_str(json_value(k), a);
-        if (key.n == 0 || str_find(key, '=') >= 0 || str_find(key, '\0') >= 0 ||
-            str_find(value, '\0') >= 0) {
-            err_set(err, ERR_INVALID, "env: \"%.*s\" cannot be a variable",
-                    (int)(key.n < 40 ? key.n : 40), key.p);
-            return err_remedy(err, "use names without = and values without NUL");
-        }
-        char *to = arena_alloc(a, key.n + value.n + 2);
-        memcpy(to, key.p, key.n);
-        to[key.n] = '=';
-        if (value.n)
-            memcpy(to + key.n + 1, value.p, value.n);
-        to[key.n + 1 + value.n] = '\0';
-        list[n++] = (struct str){to, key.n + 1 + value.n};
-    }
-    spec->env = list;
-    spec->env_count = n;
-    return 0;
-}
-
 static int read_spec(struct call *call, struct command_spec *spec, struct err *err)
 {
     bool background = tool_arg_bool(call, STR("background"));
@@ -172,7 +144,7 @@ static int read_spec(struct call *call, struct command_spec *spec, struct err *e
                 spec->command.n, SANDBOX_COMMAND_MAX);
         return err_remedy(err, "put it into a script with write_file and run that");
     }
-    return read_env(call, spec, err);
+    return tool_env(call, &spec->env, &spec->env_count, err);
 }
 
 static void opened(struct tool_job *job, struct call *call)

@@ -1,6 +1,7 @@
 #include "tools/job.h"
 #include "base/mem.h"
 #include "tools/common.h"
+#include "tools/sandbox_info.h"
 
 static void on_cancel(struct call *call)
 {
@@ -48,6 +49,28 @@ void job_fail(struct tool_job *job, struct call *call, struct err *err)
 {
     job_free(job);
     tool_fail(call, err);
+}
+
+void job_end(struct tool_job *job, struct call *call, const struct err *err)
+{
+    struct err copy;
+    if (err)
+        copy = *err;
+    job_free(job);
+    if (call)
+        tool_fail(call, &copy);
+}
+
+void job_answer_info(void *ctx, const struct sandbox_info *info, const struct err *err)
+{
+    struct tool_job *job = ctx;
+    struct call *call = job_resume(job);
+    if (!call || err) {
+        job_end(job, call, err);
+        return;
+    }
+    job_free(job);
+    sandbox_info_result(call, info);
 }
 
 static void on_open(void *ctx, const struct sandbox_info *info, const struct err *err)

@@ -37,3 +37,8 @@ void job_open(struct tool_job *job, struct call *call,
 
 /* Ends the call with the error, and the job. */
 void job_fail(struct tool_job *job, struct call *call, struct err *err);
+/* The same for a callback's error; call may be NULL: then only the job ends. */
+void job_end(struct tool_job *job, struct call *call, const struct err *err);
+
+/* A sandbox_open_fn whose ctx is the job: ends the call with the sandbox's info. */
+void job_answer_info(void *ctx, const struct sandbox_info *info, const struct err *err);

@@ -5,15 +5,65 @@
 #include "schemas/tools_generated.h"
 #include <stdlib.h>
 
-/* clang-format off */
-#define TOOL(tool) {.name = #tool, .definition = {tooldef_##tool, 0}, .call = tool_##tool}
-/* clang-format on */
-
-static struct mcp_tool table[] = {
-    TOOL(execute_command), TOOL(command_output), TOOL(command_input),
-    TOOL(read_file),       TOOL(write_file),
+struct row {
+    unsigned set;
+    const size_t *size; /* of the definition */
+    struct mcp_tool tool;
 };
-enum { TOOL_COUNT = sizeof table / sizeof table[0] };
+
+/* clang-format off */
+#define TOOL(set, tool) \
+    {set, &tooldef_##tool##_size, {.name = #tool, .definition = {tooldef_##tool, 0}, .call = tool_##tool}}
+
+static struct row rows[] = {
+    TOOL(TOOLSET_DEFAULT, execute_command),
+    TOOL(TOOLSET_DEFAULT, command_output),
+    TOOL(TOOLSET_DEFAULT, command_input),
+    TOOL(TOOLSET_DEFAULT, read_file),
+    TOOL(TOOLSET_DEFAULT, write_file),
+    TOOL(TOOLSET_DEFAULT, sandbox_create),
+    TOOL(TOOLSET_DEFAULT, sandbox_list),
+    TOOL(TOOLSET_DEFAULT, sandbox_stop),
+    TOOL(TOOLSET_LIFECYCLE, sandbox_extend),
+};
+/* clang-format on */
+enum { ROW_COUNT = sizeof rows / sizeof rows[0] };
+
+static const struct {
+    const char *name;
+    unsigned bit;
+} sets[] = {
+    {"default", TOOLSET_DEFAULT},
+    {"lifecycle", TOOLSET_LIFECYCLE},
+    {"all", ~0u},
+};
+
+static int add_set(struct str word, unsigned *bits, struct err *err)
+{
+    for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++)
+        if (str_eq(word, str_of(sets[i].name))) {
+            *bits |= sets[i].bit;
+            return 0;
+        }
+    err_set(err, ERR_INVALID, "there is no toolset \"%.*s\"",
+            (int)(word.n < 40 ? word.n : 40), word.p);
+    return err_remedy(err, "the toolsets are: " TOOLSET_NAMES);
+}
+
+int tools_sets_parse(const char *list, unsigned *ret_sets, struct err *err)
+{
+    unsigned bits = TOOLSET_DEFAULT;
+    struct str rest = str_of(list);
+    do {
+        ptrdiff_t comma = str_find(rest, ',');
+        struct str word = {rest.p, comma < 0 ? rest.n : (size_t)comma};
+        if (add_set(word, &bits, err) < 0)
+            return -1;
+        rest = str_from(rest, word.n + 1);
+    } while (rest.n);
+    *ret_sets = bits;
+    return 0;
+}
 
 const char tools_instructions[] =
     "sandquay runs code in an isolated Linux sandbox. Write files with write_file, run "
@@ -48,18 +98,21 @@ static void compile_row(struct mcp_tool *row, struct arena *a)
     row->output = compile(json_root(doc), STR("outputSchema"), a);
 }
 
-const struct mcp_tool *tools_table(size_t *ret_count)
+const struct mcp_tool *tools_table(unsigned wanted, size_t *ret_count)
 {
-    static struct arena schemas; /* for the life of the process */
-    const size_t sizes[TOOL_COUNT] = {
-        tooldef_execute_command_size, tooldef_command_output_size,
-        tooldef_command_input_size,   tooldef_read_file_size,
-        tooldef_write_file_size,
-    };
-    for (size_t i = 0; i < TOOL_COUNT && !table[i].input; i++) {
-        table[i].definition.n = sizes[i];
-        compile_row(&table[i], &schemas);
+    static struct arena schemas; /* for the life of the process, as is the table */
+    static struct mcp_tool table[ROW_COUNT];
+    size_t count = 0;
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        struct row *row = &rows[i];
+        if (!(row->set & wanted))
+            continue;
+        if (!row->tool.input) {
+            row->tool.definition.n = *row->size;
+            compile_row(&row->tool, &schemas);
+        }
+        table[count++] = row->tool;
     }
-    *ret_count = TOOL_COUNT;
+    *ret_count = count;
     return table;
 }

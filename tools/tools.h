@@ -25,8 +25,16 @@ struct tools_ctx {
 /* After sandboxes_free(): forgets what was still waiting for a sandbox. */
 void tools_finish(struct tools_ctx *ctx);
 
-/* The table, in the order of tools/list; the schemas are compiled at the first call. */
-const struct mcp_tool *tools_table(size_t *ret_count);
+/* Sets of tools, as bits; the default ones are always offered. */
+enum { TOOLSET_DEFAULT = 1, TOOLSET_LIFECYCLE = 2 };
+#define TOOLSET_NAMES "default, lifecycle, all"
+
+/* "lifecycle,network": bits. INVALID for an unknown name. */
+int tools_sets_parse(const char *list, unsigned *ret_sets, struct err *err);
+
+/* The table of these sets, in the order of tools/list; the schemas are compiled at the
+ * first call. Valid until the next call. */
+const struct mcp_tool *tools_table(unsigned sets, size_t *ret_count);
 /* What the server says of itself to the model: static text. */
 extern const char tools_instructions[];
 
@@ -36,3 +44,7 @@ void tool_command_output(struct call *call);
 void tool_command_input(struct call *call);
 void tool_read_file(struct call *call);
 void tool_write_file(struct call *call);
+void tool_sandbox_create(struct call *call);
+void tool_sandbox_list(struct call *call);
+void tool_sandbox_stop(struct call *call);
+void tool_sandbox_extend(struct call *call);

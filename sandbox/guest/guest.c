@@ -158,6 +158,9 @@ static void serve_message(struct guest *g)
     case GUEST_COMMIT:
         files_commit(g, &m);
         break;
+    case GUEST_HALT:
+        run_halt(g, &m);
+        break;
     default:
         guest_fail(g, m.id, GUEST_WHAT_BAD_REQUEST, 0, "unknown request");
         break;

@@ -41,7 +41,8 @@ void run_init(struct guest *g);
 void run_exec(struct guest *g, struct wire_message *m);
 void run_kill(struct guest *g, const struct wire_message *m);
 void run_reap(struct guest *g); /* SIGCHLD */
-int run_supervisor_fd(void);    /* to be polled; -1 if there are none */
+void run_halt(struct guest *g, const struct wire_message *m);
+int run_supervisor_fd(void); /* to be polled; -1 if there are none */
 void run_supervisor_news(struct guest *g);
 int run_tick_ms(struct guest *g); /* how long poll may sleep; -1: for ever */
 void run_tick(struct guest *g);   /* watchdog and overdue kills */

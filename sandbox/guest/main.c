@@ -4,6 +4,7 @@
  * however that happened, it ends them, removes their cgroups and exits. */
 #include "base/fd.h"
 #include "sandbox/guest/launch.h"
+#include "sandbox/guest/sweep.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -22,7 +23,7 @@ enum { SERVER = LAUNCH_SERVER_FD, GUESTS_MAX = 1000 };
 struct child {
     uint32_t create_id; /* 0: free */
     pid_t pid;
-    bool dead;
+    int lock; /* of the sandbox's directory, or -1 */
     struct cgroup_set groups;
 };
 
@@ -61,14 +62,14 @@ void launch_keep_server(struct guest_setup *setup)
     setup->server = SERVER;
     for (int i = 0; i < GUESTS_MAX; i++)
         if (children[i].create_id) {
+            fd_close(&children[i].lock);
             fd_close(&children[i].groups.v2_dir);
             fd_close(&children[i].groups.memory_events);
             fd_close(&children[i].groups.pids_events);
         }
 }
 
-static void start(struct child *c, struct guest_setup *setup,
-                  const struct wire_message *m)
+static void start(struct child *c, struct guest_setup *setup, struct wire_message *m)
 {
     struct launched launched;
     const char *failed = launch_namespaces(setup, &launched);
@@ -78,8 +79,12 @@ static void start(struct child *c, struct guest_setup *setup,
         fail(m->id, saved, failed);
         return;
     }
-    *c = (struct child){
-        .create_id = m->id, .pid = launched.pid, .groups = setup->groups};
+    *c = (struct child){.create_id = m->id,
+                        .pid = launched.pid,
+                        .lock = m->fd_count > 1 ? m->fds[1] : -1,
+                        .groups = setup->groups};
+    if (m->fd_count > 1)
+        m->fds[1] = -1;
     struct zygote_created created = {.layers = setup->groups.layers,
                                      .host_pid = (uint32_t)launched.pid};
     answer(ZYGOTE_CREATED, m->id, &created, sizeof created, launched.pidfd);
@@ -106,7 +111,8 @@ static void create(struct wire_message *m)
     struct str tail = m->tail;
     for (int i = 0; i < GUESTS_MAX && !c; i++)
         c = children[i].create_id ? NULL : &children[i];
-    bool ok = c && m->body_bytes == sizeof request && m->fd_count == 1;
+    bool ok =
+        c && m->body_bytes == sizeof request && m->fd_count >= 1 && m->fd_count <= 2;
     for (int i = 0; i < CREATE_STRINGS && ok; i++)
         ok = (string[i] = next_string(&tail)) != NULL;
     if (!ok) {
@@ -137,6 +143,7 @@ static void bury(struct child *c)
         .oom_kills = cgroup_count(c->groups.memory_events, "oom_kill")};
     uint32_t id = c->create_id;
     cgroup_destroy(&c->groups);
+    fd_close(&c->lock);
     c->create_id = 0;
     answer(ZYGOTE_DESTROYED, id, &end, sizeof end, -1);
 }
@@ -193,10 +200,13 @@ static void serve_message(void)
     wire_close_fds(&m);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     sigset_t set;
     struct stat st;
+    if (argc == 2 && strcmp(argv[1], "sweep") == 0 && fstat(SWEEP_FD, &st) == 0 &&
+        S_ISDIR(st.st_mode))
+        return sweep_main();
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     if (fstat(SERVER, &st) < 0 || !S_ISSOCK(st.st_mode)) {
         fprintf(stderr,

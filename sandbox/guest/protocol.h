@@ -30,10 +30,12 @@ struct guest_header {
 enum guest_type {
     /* server -> zygote */
     ZYGOTE_HELLO = 1, /* struct zygote_hello -> ZYGOTE_READY */
-    ZYGOTE_CREATE, /* struct zygote_create + tail, fd: the guest's end of its socketpair
-                    * -> ZYGOTE_CREATED or GUEST_FAILED */
-    ZYGOTE_DESTROY, /* struct zygote_destroy; kills pid 1, reaps, removes cgroups
-                     * -> ZYGOTE_DESTROYED */
+    ZYGOTE_CREATE,    /* struct zygote_create + tail, fds: the guest's end of its
+                       * socketpair,    and the lock of its directory if it has one, which
+                       * is    kept until    the last process is dead -> ZYGOTE_CREATED or
+                       * GUEST_FAILED */
+    ZYGOTE_DESTROY,   /* struct zygote_destroy; kills pid 1, reaps, removes cgroups
+                       * -> ZYGOTE_DESTROYED */
     /* zygote -> server */
     ZYGOTE_READY,     /* struct zygote_ready: what this machine gives */
     ZYGOTE_CREATED,   /* struct zygote_created + fd: pidfd of the guest */
@@ -48,6 +50,7 @@ enum guest_type {
     GUEST_OPEN,   /* struct guest_open + tail (path) -> GUEST_OPENED + fd */
     GUEST_COMMIT, /* struct guest_commit: a file opened for writing takes its place
                    * -> GUEST_DONE or GUEST_FAILED */
+    GUEST_HALT,   /* header only: ends every process but the guest -> GUEST_DONE */
     /* guest -> server */
     GUEST_READY,   /* id 0, struct guest_ready + fd: the proxy's listener. Sent once. */
     GUEST_STARTED, /* struct guest_started */

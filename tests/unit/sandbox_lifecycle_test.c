@@ -298,6 +298,9 @@ static void its_time_ends(void **state)
     assert_true(sandbox_unix_ms() >= before + 20);
     open_one(&w, 1, "dev");
     assert_true(w.resumed && w.expires_ms > before);
+    make(&w, 1, "endless", false);
+    sandbox_extend(w.set, w.sandbox, 20, on_open, &w);
+    assert_int_equal(w.kind, ERR_INVALID);
     sandbox_extend(w.set, 99, 20, on_open, &w);
     assert_int_equal(w.kind, ERR_NOT_FOUND);
     tear_down(&w);

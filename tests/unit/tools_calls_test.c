@@ -87,7 +87,7 @@ static struct json wait_for_answer(void)
 static const struct mcp_tool *tool_named(const char *name)
 {
     size_t count;
-    const struct mcp_tool *table = tools_table(&count);
+    const struct mcp_tool *table = tools_table(TOOLSET_DEFAULT, &count);
     for (size_t i = 0; i < count; i++)
         if (strcmp(table[i].name, name) == 0)
             return &table[i];
@@ -180,7 +180,7 @@ static int set_up(void **state)
                                         .version = "1",
                                         .instructions = tools_instructions,
                                         .ctx = t.tools};
-    offered.tools = tools_table(&offered.tool_count);
+    offered.tools = tools_table(TOOLSET_DEFAULT, &offered.tool_count);
     t.server = mcp_server_new(&offered);
     struct session_config session = {.owner = 1, .wake = take_output};
     t.session = session_new(t.server, &session);
@@ -630,13 +630,21 @@ static void definitions(void **state)
 {
     (void)state;
     size_t count, bytes = 0;
-    const struct mcp_tool *table = tools_table(&count);
-    assert_int_equal(count, 5);
+    unsigned sets = 0;
+    struct err err;
+    assert_int_equal(tools_sets_parse("lifecycle,default", &sets, &err), 0);
+    assert_int_equal(sets, TOOLSET_LIFECYCLE | TOOLSET_DEFAULT);
+    assert_int_equal(tools_sets_parse("lifecycle,none", &sets, &err), -1);
+    assert_int_equal(err.kind, ERR_INVALID);
+    size_t most;
+    tools_table(~0u, &most);
+    const struct mcp_tool *table = tools_table(TOOLSET_DEFAULT, &count);
+    assert_true(count < most);
     for (size_t i = 0; i < count; i++) {
         assert_non_null(table[i].input);
         bytes += table[i].definition.n;
     }
-    assert_true(bytes < 6000);
+    assert_true(bytes < 11500);
 }
 
 #define IN_SESSION(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)

@@ -1,0 +1,51 @@
+/* What is told of a local sandbox: its system, and what enforces its limits. */
+#include "base/fd.h"
+#include "sandbox/local.h"
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* PRETTY_NAME of the host's os-release: its /usr is the sandbox's. */
+static void read_os(char *to, size_t room)
+{
+    char text[4096];
+    int fd = open("/etc/os-release", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    fd_close(&fd);
+    text[n > 0 ? n : 0] = '\0';
+    const char *at = strstr(text, "PRETTY_NAME=\"");
+    const char *name = at ? at + strlen("PRETTY_NAME=\"") : "Linux";
+    size_t length = at ? strcspn(name, "\"\n") : strlen(name);
+    snprintf(to, room, "%.*s", (int)(length < 100 ? length : 100), name);
+}
+
+static void add(char *to, size_t room, const char *limit, const char *by)
+{
+    size_t n = strlen(to);
+    snprintf(to + n, room - n, "%s%s: %s", n ? ", " : "", limit, by);
+}
+
+void local_describe(struct sandbox *sb, uint32_t layers)
+{
+    static char os[128];
+    char *by = sb->limited_by;
+    size_t room = sizeof sb->limited_by;
+    if (!os[0])
+        read_os(os, sizeof os);
+    snprintf(sb->os, sizeof sb->os, "%s", os);
+    snprintf(sb->user, sizeof sb->user, "root");
+    snprintf(sb->home, sizeof sb->home, "/root");
+    snprintf(sb->cwd, sizeof sb->cwd, "/workspace");
+    by[0] = '\0';
+    add(by, room, "memory",
+        layers & LAYER_CGROUP_MEMORY ? "cgroup" : "per process, watched in total");
+    add(by, room, "pids",
+        layers & LAYER_CGROUP_PIDS ? "cgroup"
+        : layers & LAYER_PID_MAX   ? "pid namespace"
+                                   : "RLIMIT_NPROC");
+    add(by, room, "cpus",
+        !sandbox_in_force(sb)->cpu_millis ? "all"
+        : layers & LAYER_CGROUP_CPU       ? "cgroup"
+                                          : "not enforced (no cgroup)");
+    add(by, room, "disk", sb->kept ? "not enforced" : "tmpfs");
+}

@@ -1,0 +1,392 @@
+/* The life of local sandboxes beyond one guest: finding and holding what is kept,
+ * stopping, deleting.
+ *
+ * A stop is answered when the zygote says that every process is dead; only then is the
+ * sandbox's directory free for others. Files are removed by a process of their own (the
+ * guest program as sweeper), so that a large tree keeps nobody waiting. */
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "sandbox/local.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { HOLDER_DYING_MS = 2000, LOOK_AGAIN_MS = 5 };
+
+/* A box that dies; what is to be done when it is dead. */
+struct ending {
+    struct ending *next;
+    uint32_t create_id;
+    struct sandbox_op *op;
+    struct local_hold hold;
+};
+
+/* A sandbox whose last holder is dead, but not yet all of its processes. */
+struct waiting {
+    struct waiting *next;
+    struct local *local;
+    struct sandbox *sandbox;
+    struct loop_timer *timer;
+    uint64_t until_ms;
+};
+
+/* A process that empties the trash. */
+struct sweeper {
+    struct sweeper *next;
+    struct local *local;
+    pid_t pid;
+    struct loop_io *end;
+    struct sandbox_op *op; /* waits for it, or NULL */
+};
+
+static void waiting_free(struct waiting *w)
+{
+    struct waiting **at = &w->local->waiting;
+    while (*at != w)
+        at = &(*at)->next;
+    *at = w->next;
+    loop_timer_free(w->timer);
+    mem_free(w);
+}
+
+void local_life_cancel(struct local *l, const struct sandbox *sb)
+{
+    for (struct waiting *w = l->waiting; w; w = w->next)
+        if (w->sandbox == sb) {
+            waiting_free(w);
+            return;
+        }
+}
+
+static void on_waited(void *ctx)
+{
+    struct waiting *w = ctx;
+    local_create(w->local, w->sandbox);
+}
+
+/* True when it is worth another try. */
+static bool wait_for_holder(struct local *l, struct sandbox *sb, const struct err *err)
+{
+    struct waiting *w = l->waiting;
+    while (w && w->sandbox != sb)
+        w = w->next;
+    uint64_t now = loop_now_ms(l->set->loop);
+    bool dying = err->kind == ERR_CONFLICT && err->sys > 0 && kill(err->sys, 0) < 0 &&
+                 errno == ESRCH;
+    if (!dying || (w && now > w->until_ms))
+        return false;
+    if (!w) {
+        w = mem_new(struct waiting);
+        *w = (struct waiting){.next = l->waiting,
+                              .local = l,
+                              .sandbox = sb,
+                              .until_ms = now + HOLDER_DYING_MS};
+        w->timer = loop_timer_new(l->set->loop, on_waited, w);
+        l->waiting = w;
+    }
+    loop_timer_start(w->timer, LOOK_AGAIN_MS);
+    return true;
+}
+
+static int make_places(const struct local_hold *hold, struct err *err)
+{
+    if ((mkdirat(hold->dir, "workspace", 0755) < 0 && errno != EEXIST) ||
+        (mkdirat(hold->dir, "home", 0700) < 0 && errno != EEXIST))
+        return err_sys(err, errno, "making a sandbox's directories");
+    return 0;
+}
+
+/* Finds and holds the directory of a kept sandbox and writes down what it is. */
+static int hold_kept(struct sandbox *sb, struct local_hold *hold, struct err *err)
+{
+    struct local_record record = {0};
+    bool existed;
+    if (local_store_hold(sb->set, sb->owner, sb->name,
+                         sb->want == SANDBOX_WANT_NEW ? STORE_MUST_BE_NEW
+                                                      : STORE_MAY_EXIST,
+                         hold, &record, &existed, err) < 0)
+        return -1;
+    sb->resumed = existed;
+    sb->created_ms = record.created_ms ? record.created_ms : sandbox_unix_ms();
+    owned_spec_merge(&record.wish, &sb->wish.spec);
+    owned_spec_set(&sb->wish, &record.wish.spec);
+    record.created_ms = sb->created_ms;
+    record.updated_ms = sandbox_unix_ms();
+    int rc = make_places(hold, err);
+    if (rc == 0)
+        rc = local_record_save(hold->dir, &record, err);
+    local_record_finish(&record);
+    if (rc < 0)
+        local_hold_finish(hold);
+    return rc;
+}
+
+static void sweep(struct local *l, struct sandbox_op *op);
+
+void local_create(void *self, struct sandbox *sb)
+{
+    struct local *l = self;
+    struct err err;
+    struct local_hold hold = {.dir = -1, .lock = -1};
+    struct box *box = NULL;
+    if (!l->swept) {
+        l->swept = true;
+        sweep(l, NULL);
+    }
+    int rc = local_limits_check(&sb->wish.spec, sandbox_in_force(sb), &err);
+    if (rc == 0 && sb->kept)
+        rc = hold_kept(sb, &hold, &err);
+    if (rc < 0 && wait_for_holder(l, sb, &err))
+        return;
+    local_life_cancel(l, sb);
+    if (rc == 0 && sb->resumed) /* limits of before, maybe of another machine */
+        rc = local_limits_check(&sb->wish.spec, sandbox_in_force(sb), &err);
+    bool fresh = sb->kept && !sb->resumed;
+    if (rc == 0 && (l->zygote || local_zygote_start(l, &err) == 0))
+        box = local_box_new(l, sb, &hold, &err);
+    if (box)
+        return;
+    if (fresh && hold.dir >= 0) { /* nothing is left of what could not be made */
+        struct err ignored;
+        local_store_discard(l->set, &hold, &ignored);
+    }
+    local_hold_finish(&hold);
+    sandbox_failed(sb, &err);
+}
+
+/* After fork: only async-signal-safe calls. */
+_Noreturn static void become_sweeper(const char *path, int trash, pid_t parent)
+{
+    enum { TRASH_FD = 3 };
+    static char *const argv[] = {(char *)(uintptr_t) "sandquay-guest",
+                                 (char *)(uintptr_t) "sweep", NULL};
+    static char *const envp[] = {NULL};
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    int high = fcntl(trash, F_DUPFD_CLOEXEC, 10);
+    if (getppid() != parent || dup2(high, TRASH_FD) < 0)
+        _exit(126);
+    fd_cloexec_from(TRASH_FD + 1);
+    execve(path, argv, envp);
+    _exit(127);
+}
+
+static void sweeper_free(struct sweeper *s)
+{
+    struct sweeper **at = &s->local->sweepers;
+    while (*at != s)
+        at = &(*at)->next;
+    *at = s->next;
+    loop_io_free(s->end);
+    mem_free(s);
+}
+
+static void on_swept(void *ctx, unsigned events)
+{
+    struct sweeper *s = ctx;
+    struct sandbox_op *op = s->op;
+    int status = 0;
+    (void)events;
+    waitpid(s->pid, &status, 0);
+    sweeper_free(s);
+    if (op && status) {
+        struct err err;
+        err_set(&err, ERR_IO, "not all of its files could be removed");
+        err_remedy(&err, "look at the directory trash beside the sandboxes");
+        sandbox_op_done(op, &err);
+    } else if (op) {
+        sandbox_op_done(op, NULL);
+    }
+}
+
+/* op, which may be NULL, is answered when the trash is empty. */
+static void sweep(struct local *l, struct sandbox_op *op)
+{
+    bool full;
+    int trash = local_store_trash(l->set, &full);
+    const char *path = l->set->config.guest_path;
+    pid_t pid = -1, parent = getpid();
+    if (trash >= 0 && full && path)
+        pid = vfork();
+    if (pid == 0)
+        become_sweeper(path, trash, parent);
+    fd_close(&trash);
+    if (pid < 0) {
+        if (op)
+            sandbox_op_done(op, NULL);
+        return;
+    }
+    struct sweeper *s = mem_new(struct sweeper);
+    *s = (struct sweeper){.next = l->sweepers, .local = l, .pid = pid, .op = op};
+    s->end =
+        loop_io_new(l->set->loop, (int)syscall(SYS_pidfd_open, pid, 0), on_swept, s);
+    loop_io_want(s->end, LOOP_READ);
+    l->sweepers = s;
+}
+
+/* All of its processes are dead: its files stay, or go to the trash. */
+static void let_go(struct local *l, struct sandbox_op *op, struct local_hold *hold)
+{
+    struct err err;
+    int rc = 0;
+    bool discard = op->mode == SANDBOX_STOP_DELETE && hold->dir >= 0;
+    if (discard)
+        rc = local_store_discard(l->set, hold, &err);
+    local_hold_finish(hold);
+    if (rc < 0)
+        sandbox_op_done(op, &err);
+    else if (discard)
+        sweep(l, op);
+    else
+        sandbox_op_done(op, NULL);
+}
+
+void local_box_gone(struct local *l, uint32_t create_id)
+{
+    struct ending **at = &l->endings;
+    while (*at && (*at)->create_id != create_id)
+        at = &(*at)->next;
+    struct ending *e = *at;
+    if (!e)
+        return;
+    *at = e->next;
+    let_go(l, e->op, &e->hold);
+    mem_free(e);
+}
+
+void local_all_gone(struct local *l)
+{
+    while (l->endings)
+        local_box_gone(l, l->endings->create_id);
+}
+
+static void end_box(struct local *l, struct box *box, struct sandbox_op *op)
+{
+    struct ending *e = mem_new(struct ending);
+    *e = (struct ending){
+        .next = l->endings, .create_id = box->create_id, .op = op, .hold = box->hold};
+    box->hold = (struct local_hold){.dir = -1, .lock = -1};
+    l->endings = e;
+    op->sandbox->impl = NULL;
+    local_box_free(box);
+}
+
+/* One that does not run here. */
+static void stop_kept(struct local *l, struct sandbox_op *op)
+{
+    struct err err;
+    struct local_hold hold;
+    struct local_record record;
+    bool existed;
+    if (local_store_hold(l->set, op->owner, op->name,
+                         op->mode == SANDBOX_STOP_DELETE ? STORE_TO_DELETE
+                                                         : STORE_MUST_EXIST,
+                         &hold, &record, &existed, &err) < 0) {
+        sandbox_op_done(op, &err);
+        return;
+    }
+    local_record_finish(&record);
+    let_go(l, op, &hold);
+}
+
+void local_stop(void *self, struct sandbox_op *op)
+{
+    struct local *l = self;
+    struct sandbox *sb = op->sandbox;
+    struct box *box = sb ? sb->impl : NULL;
+    if (sb)
+        local_life_cancel(l, sb);
+    if (!box && (!sb || sb->kept))
+        stop_kept(l, op);
+    else if (!box)
+        sandbox_op_done(op, NULL);
+    else if (!sb->kept && op->mode == SANDBOX_STOP_KEEP && box->created && box->ready)
+        local_guest_halt(box, op);
+    else
+        end_box(l, box, op);
+}
+
+static void add_row(void *ctx, const char *name, const struct local_record *record,
+                    long held_by)
+{
+    struct sandbox_op *op = ctx;
+    struct sandbox_info info = {
+        .name = str_of(name),
+        .backend = "local",
+        .status = held_by ? SANDBOX_RUNNING : SANDBOX_STOPPED,
+        .kept = true,
+        .created_ms = record->created_ms,
+        .updated_ms = record->updated_ms,
+        .spec = &record->wish.spec,
+        .held_by = held_by,
+    };
+    sandbox_op_add_info(op, &info);
+}
+
+void local_list(void *self, struct sandbox_op *op)
+{
+    struct local *l = self;
+    local_store_each(l->set, op->owner, add_row, op);
+    sandbox_op_done(op, NULL);
+}
+
+static int update_record(int dir, struct local_record *record,
+                         const struct sandbox_spec *change, struct err *err)
+{
+    owned_spec_merge(&record->wish, change);
+    record->updated_ms = sandbox_unix_ms();
+    return local_record_save(dir, record, err);
+}
+
+void local_update(void *self, struct sandbox_op *op)
+{
+    struct local *l = self;
+    struct err err;
+    struct local_record record = {0};
+    struct local_hold hold = {.dir = -1, .lock = -1};
+    struct box *box = op->sandbox ? op->sandbox->impl : NULL;
+    bool existed;
+    int rc = 0;
+    if (box && box->hold.dir >= 0)
+        rc = local_record_load(box->hold.dir, &record, &err);
+    else if (!op->sandbox)
+        rc = local_store_hold(l->set, op->owner, op->name, STORE_MUST_EXIST, &hold,
+                              &record, &existed, &err);
+    int dir = op->sandbox ? (box ? box->hold.dir : -1) : hold.dir;
+    if (rc == 0 && dir >= 0)
+        rc = update_record(dir, &record, &op->wish.spec, &err);
+    if (rc == 0 && !op->sandbox)
+        add_row(op, op->name, &record, 0);
+    local_hold_finish(&hold);
+    local_record_finish(&record);
+    sandbox_op_done(op, rc < 0 ? &err : NULL);
+}
+
+/* The ops are dropped by the set; nobody is told any more. */
+void local_life_finish(struct local *l)
+{
+    while (l->waiting)
+        waiting_free(l->waiting);
+    while (l->endings) {
+        struct ending *e = l->endings;
+        l->endings = e->next;
+        local_hold_finish(&e->hold);
+        mem_free(e);
+    }
+    while (l->sweepers) { /* the next start goes on with it */
+        struct sweeper *s = l->sweepers;
+        kill(s->pid, SIGKILL);
+        waitpid(s->pid, NULL, 0);
+        sweeper_free(s);
+    }
+}

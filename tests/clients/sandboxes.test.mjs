@@ -1,0 +1,243 @@
+// Named sandboxes through the tools, as root and as an ordinary user: what is kept, what is refused,
+// and what is left when the server dies at any moment.
+import assert from 'node:assert/strict';
+import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { after, describe, test } from 'node:test';
+import { estate, leftOf, marked } from './lib/processes.mjs';
+import { owners } from './lib/owners.mjs';
+import { pause, sanitized, until } from './lib/product.mjs';
+import { connect } from './lib/wire.mjs';
+import { judge, schemasMissing } from './lib/trace.mjs';
+
+const conversations = [];
+
+for (const owner of owners('sandboxes')) {
+  const serve = async (args = [], more = {}) => {
+    const [program, all] = owner.command(['serve', '--toolsets', 'all', ...args]);
+    const wire = await connect({ program, args: all, env: { ...owner.env, ...more } });
+    conversations.push(wire);
+    return wire;
+  };
+  /** A tool's answer as an object; errors throw {code, cause, remedy}. */
+  const ask = async (wire, tool, args = {}) => {
+    const result = await wire.tool(tool, args);
+    if (result.isError) throw Object.assign(new Error(result.content[0].text), JSON.parse(result.content[0].text));
+    return result.structuredContent;
+  };
+  const names = async (wire) => (await ask(wire, 'sandbox_list')).sandboxes.map(({ sandbox, status }) => `${sandbox} ${status}`);
+  const state = path.join(owner.env.XDG_STATE_HOME, 'sandquay');
+  const shelf = (name = '') => path.join(state, 'sandboxes', name);
+  const kept = () => (existsSync(shelf()) ? readdirSync(shelf()) : []);
+
+  describe(`sandboxes of ${owner.name}`, () => {
+    test('create, list, stop, resume, delete', async () => {
+      const wire = await serve();
+      assert.deepEqual(await names(wire), []);
+      const made = await ask(wire, 'sandbox_create', { name: 'dev', memoryMb: 300, env: { WORD: 'one two' } });
+      assert.equal(made.sandbox, 'dev');
+      assert.equal(made.status, 'running');
+      assert.equal(made.filesKept, true);
+      assert.equal(made.limits.memoryMb, 300);
+      assert.match(made.limits.enforcedBy, /memory: .*pids: /);
+      await assert.rejects(ask(wire, 'sandbox_create', { name: 'dev' }), { code: 'CONFLICT' });
+      const mark = `7${process.pid}1.5`;
+      await wire.run(`echo "$WORD" > kept; echo home > ~/kept; setsid sleep ${mark} &`, { sandbox: 'dev' });
+      await until(() => marked(mark).length, 'the daemon runs');
+      assert.equal((await ask(wire, 'sandbox_stop', { sandbox: 'dev' })).status, 'stopped');
+      assert.deepEqual(marked(mark), []);
+      assert.deepEqual(await names(wire), ['dev stopped']);
+      const run = await wire.run('cat kept ~/kept; echo "$WORD"', { sandbox: 'dev' });
+      assert.equal(run.stdout, 'one two\nhome\none two\n');
+      assert.match(run.notice, /resumed: files kept, processes of before are gone/i);
+      assert.equal((await wire.run('true', { sandbox: 'dev' })).notice, undefined);
+      assert.equal((await ask(wire, 'sandbox_stop', { sandbox: 'dev', delete: true })).status, 'deleted');
+      assert.deepEqual(await names(wire), []);
+      assert.deepEqual(kept(), []);
+      assert.deepEqual(readdirSync(path.join(state, 'trash')), []);
+      await assert.rejects(ask(wire, 'sandbox_stop', { sandbox: 'dev', delete: true }), { code: 'NOT_FOUND' });
+      await wire.close();
+    });
+
+    test('without a name it ends with the session', async () => {
+      const wire = await serve();
+      const { sandbox, filesKept } = await ask(wire, 'sandbox_create');
+      assert.equal(filesKept, false);
+      await wire.run('echo x > f', { sandbox });
+      await ask(wire, 'sandbox_stop', { sandbox });
+      assert.equal((await wire.run('cat f', { sandbox })).stdout, 'x\n');
+      await wire.close();
+      assert.deepEqual(kept(), []);
+    });
+
+    test('the default sandbox stops in place', async () => {
+      const wire = await serve();
+      const mark = `7${process.pid}2.5`;
+      await wire.run(`echo x > /tmp/f; setsid sleep ${mark} & sleep ${mark} & true`);
+      const running = await ask(wire, 'execute_command', { command: `sleep ${mark}`, background: true });
+      assert.equal((await ask(wire, 'sandbox_stop')).status, 'stopped');
+      assert.deepEqual(marked(mark), []);
+      const output = await ask(wire, 'command_output', { commandId: running.commandId });
+      assert.equal(output.status, 'killed');
+      const run = await wire.run('cat /tmp/f');
+      assert.equal(run.stdout, 'x\n');
+      assert.match(run.notice, /resumed/i);
+      await ask(wire, 'sandbox_stop', { delete: true });
+      assert.equal((await wire.run('cat /tmp/f')).exitCode, 1);
+      await wire.close();
+    });
+
+    test('a later server finds them; a second one at the same time is refused', async () => {
+      const first = await serve();
+      await ask(first, 'sandbox_create', { name: 'later', env: { A: '1' }, pids: 99 });
+      await first.run('echo x > f', { sandbox: 'later' });
+      const second = await serve();
+      assert.deepEqual(await names(second), ['later running']);
+      const [held] = (await ask(second, 'sandbox_list')).sandboxes;
+      assert.equal(held.heldByPid, first.pid);
+      for (const [tool, args] of [['execute_command', { command: 'true' }], ['sandbox_stop', {}], ['sandbox_stop', { delete: true }]]) {
+        await assert.rejects(ask(second, tool, { ...args, sandbox: 'later' }),
+          ({ code, cause }) => code === 'CONFLICT' && cause.includes(String(first.pid)));
+      }
+      await first.close();
+      const run = await second.run('cat f; echo $A', { sandbox: 'later' });
+      assert.equal(run.stdout, 'x\n1\n');
+      const [resumed] = (await ask(second, 'sandbox_list')).sandboxes;
+      assert.equal(resumed.limits.pids, 99);
+      await ask(second, 'sandbox_stop', { sandbox: 'later', delete: true });
+      await second.close();
+    });
+
+    test('its time', async () => {
+      const wire = await serve();
+      const { expiresAt } = await ask(wire, 'sandbox_create', { name: 'timed', timeoutMs: 1000 });
+      const longer = await ask(wire, 'sandbox_extend', { sandbox: 'timed', durationMs: 1000 });
+      assert.equal(Date.parse(longer.expiresAt) - Date.parse(expiresAt), 1000);
+      const { commandId } = await ask(wire, 'execute_command', { sandbox: 'timed', command: 'echo x > f; sleep 100', background: true });
+      const ended = await ask(wire, 'command_output', { commandId, waitMs: 20000 });
+      assert.equal(ended.status, 'killed');
+      assert.match(ended.warning, /its time is over/);
+      assert.ok(Date.now() >= Date.parse(longer.expiresAt) - 5);
+      assert.equal((await wire.run('cat f', { sandbox: 'timed' })).stdout, 'x\n');
+      await ask(wire, 'sandbox_stop', { sandbox: 'timed', delete: true });
+      await assert.rejects(ask(wire, 'sandbox_extend', { durationMs: 1000 }), { code: 'INVALID' });
+      await wire.close();
+    });
+
+    test('bad input is refused, says what to do, and makes nothing', async () => {
+      const wire = await serve();
+      const bad = [
+        ['sandbox_create', { name: '../x' }], ['sandbox_create', { name: 'a/b' }], ['sandbox_create', { name: '' }],
+        ['sandbox_create', { name: 'x'.repeat(129) }], ['sandbox_create', { name: 'default' }], ['sandbox_create', { name: 'ä' }],
+        ...['memoryMb', 'diskMb', 'cpus', 'pids', 'timeoutMs'].flatMap((limit) => [
+          ['sandbox_create', { name: 'bad', [limit]: 0 }], ['sandbox_create', { name: 'bad', [limit]: -1 }]]),
+        ['sandbox_create', { name: 'bad', memoryMb: 1 }], ['sandbox_create', { name: 'bad', memoryMb: 2 ** 40 }],
+        ['sandbox_create', { name: 'bad', cpus: 100000 }], ['sandbox_create', { name: 'bad', pids: 1e12 }],
+        ['sandbox_create', { name: 'bad', memoryMb: 100, diskMb: 99 }],
+        ['sandbox_create', { name: 'bad', env: { 'A=B': 'x' } }], ['sandbox_create', { name: 'bad', size: 1 }],
+        ['execute_command', { command: 'true', sandbox: 'a/b' }],
+        ['sandbox_stop', { sandbox: '..' }],
+      ];
+      for (const [tool, args] of bad) {
+        await assert.rejects(ask(wire, tool, args), ({ code, cause, remedy }) => code === 'INVALID' && Boolean(cause && remedy), JSON.stringify(args));
+      }
+      await assert.rejects(ask(wire, 'sandbox_stop', { sandbox: 'nobody' }), { code: 'NOT_FOUND' });
+      await assert.rejects(ask(wire, 'sandbox_stop'), { code: 'NOT_FOUND' });
+      assert.deepEqual(await names(wire), []);
+      assert.deepEqual(kept(), []);
+      await wire.close();
+    });
+
+    test('what may be removed by nobody else is removed', async () => {
+      const wire = await serve();
+      await wire.run('mkdir -p a/b/c; cd a/b; for i in $(seq 300); do mkdir d$i; cd d$i; done; echo x > deep; chmod 000 /workspace/a/b; mkdir -m 000 ~/none; ln -s /etc/passwd l; touch "$(printf "\\n\\377")"', { sandbox: 'odd', timeoutMs: 60000 });
+      await ask(wire, 'sandbox_stop', { sandbox: 'odd', delete: true });
+      assert.deepEqual(kept(), []);
+      assert.deepEqual(readdirSync(path.join(state, 'trash')), []);
+      await wire.close();
+    });
+
+    test('killed at any moment: what was written is there, nothing else is left', { timeout: 300000 }, async () => {
+      const rounds = sanitized ? 5 : 30;
+      let written = 0;
+      for (let round = 0; round < rounds; round++) {
+        const wire = await serve();
+        const mark = `7${process.pid}${round}.75`;
+        // By turns a long life, and one that has hardly begun.
+        const life = round % 2 ? Math.random() * 60 : 50 + Math.random() * 150;
+        const work = (async () => {
+          await wire.run(`cat log; setsid sleep ${mark} &`, { sandbox: 'crash' });
+          await wire.run(`setsid sleep ${mark} & true`);
+          for (;;) {
+            await wire.run(`echo ${written} >> log`, { sandbox: 'crash' });
+            written += 1;
+            const written2 = await wire.tool('write_file', { sandbox: 'crash', path: 'file', content: `${written}\n`.repeat(1000) });
+            assert.ok(!written2.isError);
+          }
+        })().catch(() => {});
+        const side = (async () => {
+          for (let n = 0; ; n++) {
+            await ask(wire, 'sandbox_create', { name: `side${n % 3}` });
+            await ask(wire, 'sandbox_stop', { sandbox: `side${n % 3}`, delete: n % 2 === 0 });
+            if (n % 2) await ask(wire, 'sandbox_stop', { sandbox: `side${n % 3}`, delete: true });
+          }
+        })().catch(() => {});
+        await pause(life);
+        const had = { ...estate(wire.pid, owner.env.TMPDIR), marks: [mark] };
+        wire.process.kill('SIGKILL');
+        await Promise.all([wire.closed, work, side]);
+        await until(() => leftOf(had).length === 0, 'nothing is left', 5000)
+          .catch((error) => { throw new Error(`${error.message}: ${leftOf(had).join(', ')}`); });
+      }
+      const wire = await serve();
+      const { stdout } = await wire.run('cat log; echo; cat file', { sandbox: 'crash', maxOutputBytes: 262144 });
+      const [log, file] = stdout.split('\n\n');
+      const numbers = new Set(log.split('\n').map(Number));
+      for (let i = 0; i < written; i++) assert.ok(numbers.has(i), `${i} of ${written} is lost`);
+      const lines = file.trim().split('\n');
+      assert.equal(lines.length, 1000, 'the file is a whole one');
+      assert.equal(new Set(lines).size, 1);
+      assert.ok(Number(lines[0]) >= written - 1);
+      for (const { sandbox } of (await ask(wire, 'sandbox_list')).sandboxes) await ask(wire, 'sandbox_stop', { sandbox, delete: true });
+      assert.deepEqual(readdirSync(path.join(state, 'trash')), []);
+      await wire.close();
+    });
+
+    test('a record that cannot be read', async () => {
+      let wire = await serve();
+      await ask(wire, 'sandbox_create', { name: 'damaged' });
+      await wire.close();
+      writeFileSync(path.join(shelf('damaged'), 'record.json'), '{"version":');
+      wire = await serve();
+      assert.deepEqual(await names(wire), ['damaged stopped']);
+      await assert.rejects(ask(wire, 'execute_command', { command: 'true', sandbox: 'damaged' }), ({ remedy }) => /sandquay rm/.test(remedy));
+      writeFileSync(path.join(shelf('damaged'), 'record.json'), '{"version":99}');
+      await assert.rejects(ask(wire, 'execute_command', { command: 'true', sandbox: 'damaged' }), { code: 'UNAVAILABLE' });
+      await ask(wire, 'sandbox_stop', { sandbox: 'damaged', delete: true });
+      assert.deepEqual(kept(), []);
+      await wire.close();
+    });
+
+    test('a state directory that others may write to is refused', async () => {
+      const open = path.join(owner.home, 'open');
+      mkdirSync(path.join(open, 'sandquay'), { recursive: true });
+      owner.own(open);
+      owner.own(path.join(open, 'sandquay'));
+      chmodSync(path.join(open, 'sandquay'), 0o777);
+      const wire = await serve([], { XDG_STATE_HOME: open });
+      await assert.rejects(ask(wire, 'sandbox_create', { name: 'x' }), ({ code, remedy }) => code === 'DENIED' && /XDG_STATE_HOME/.test(remedy));
+      assert.equal((await wire.run('echo fine')).stdout, 'fine\n');
+      await wire.close();
+    });
+  });
+}
+
+test('every message was valid', { skip: schemasMissing() }, () => {
+  for (const wire of conversations) {
+    if (wire.process.signalCode === null) assert.deepEqual(judge(wire.records).problems, []);
+  }
+});
+
+after(() => {
+  for (const wire of conversations) if (wire.process.exitCode === null) wire.process.kill('SIGKILL');
+});
