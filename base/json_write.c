@@ -68,6 +68,14 @@ void jw_key(struct json_writer *w, const char *key)
     w->after_key = true;
 }
 
+void jw_key_any(struct json_writer *w, struct str key)
+{
+    assert(w->depth > 0 && !w->after_key);
+    jw_str(w, key);
+    buf_addc(w->b, ':');
+    w->after_key = true;
+}
+
 static const char *short_escape(unsigned char c)
 {
     switch (c) {

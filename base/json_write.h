@@ -25,6 +25,7 @@ void jw_end_object(struct json_writer *w);
 void jw_array(struct json_writer *w);
 void jw_end_array(struct json_writer *w);
 void jw_key(struct json_writer *w, const char *key); /* plain ASCII without escapes */
+void jw_key_any(struct json_writer *w, struct str key); /* escaped where it must be */
 
 void jw_str(struct json_writer *w, struct str s);
 void jw_cstr(struct json_writer *w, const char *s);

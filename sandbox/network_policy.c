@@ -546,3 +546,26 @@ void network_verdict_text(enum network_verdict v, const struct address *a, char 
         return;
     }
 }
+
+void network_policy_write_request(const struct network_policy *p, struct json_writer *w)
+{
+    jw_object(w);
+    if (p->mode != NETWORK_CUSTOM) {
+        jw_key_cstr(w, "mode", p->mode == NETWORK_DENY_ALL ? "deny-all" : "allow-all");
+        jw_end_object(w);
+        return;
+    }
+    jw_key(w, "allow");
+    jw_array(w);
+    for (size_t i = 0; i < p->domain_count; i++)
+        jw_cstr(w, p->domains[i]);
+    jw_end_array(w);
+    if (p->allowed_count || p->denied_count) {
+        jw_key(w, "subnets");
+        jw_object(w);
+        write_ranges(w, "allow", p->allowed, p->allowed_count);
+        write_ranges(w, "deny", p->denied, p->denied_count);
+        jw_end_object(w);
+    }
+    jw_end_object(w);
+}

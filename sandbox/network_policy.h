@@ -44,6 +44,9 @@ int network_policy_read(struct network_policy *ret_policy, struct json request,
                         struct err *err);
 /* The form of answers: {"mode": "custom", "allowedDomains": [...], ...}. */
 void network_policy_write(const struct network_policy *p, struct json_writer *w);
+/* The form of requests, which network_policy_read() reads. */
+void network_policy_write_request(const struct network_policy *p,
+                                  struct json_writer *w);
 
 enum network_verdict {
     NETWORK_ALLOWED,
