@@ -8,6 +8,7 @@
 #include "base/json_write.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cli/answer.h"
 #include "cli/pump.h"
 #include "cli/verbs.h"
 #include "mcp/client.h"
@@ -74,32 +75,6 @@ static void fail(struct exec *x, const struct err *err)
         fprintf(stderr, "sandquay: %s%s%s\n", err->msg, err->remedy[0] ? "; " : "",
                 err->remedy);
     quit(x, EXIT_CANNOT);
-}
-
-/* The structured content of an answer; absent (and *err says why) for an error of any
- * kind. */
-static struct json content_of(struct json result, const struct err *failed,
-                              struct arena *a, struct err *err)
-{
-    if (failed) {
-        *err = *failed;
-        return (struct json){0};
-    }
-    if (!json_is_true(json_get(result, STR("isError"))))
-        return json_get(result, STR("structuredContent"));
-    struct str text = json_str(json_pointer(result, "/content/0/text"), a);
-    struct json_doc doc;
-    struct err ignored;
-    err_set(err, ERR_UNAVAILABLE, "%.*s", STR_FMT(text));
-    if (json_parse(&doc, a, text, &ignored) == 0) {
-        struct json problem = json_root(&doc);
-        struct str cause = json_str(json_get(problem, STR("cause")), a);
-        struct str remedy = json_str(json_get(problem, STR("remedy")), a);
-        err_set(err, ERR_UNAVAILABLE, "%.*s", STR_FMT(cause));
-        if (remedy.n)
-            err_remedy(err, "%.*s", STR_FMT(remedy));
-    }
-    return (struct json){0};
 }
 
 static void go_on(struct exec *x);
@@ -177,7 +152,7 @@ static void on_output(void *ctx, struct json result, const struct err *failed)
     struct arena a = {0};
     struct err err;
     x->asking = false;
-    struct json content = content_of(result, failed, &a, &err);
+    struct json content = answer_content(result, failed, &a, &err);
     if (x->quitting) {
         arena_finish(&a);
         return;
@@ -238,7 +213,7 @@ static void on_input(void *ctx, struct json result, const struct err *failed)
     struct err err;
     int64_t taken = 0;
     x->in_sending = false;
-    struct json content = content_of(result, failed, &a, &err);
+    struct json content = answer_content(result, failed, &a, &err);
     bool ok =
         json_present(content) && json_i64(json_get(content, STR("takenBytes")), &taken);
     if (ok && taken >= 0 && (size_t)taken <= x->input.n)
@@ -328,7 +303,7 @@ static void on_started(void *ctx, struct json result, const struct err *failed)
     struct exec *x = ctx;
     struct arena a = {0};
     struct err err;
-    struct json content = content_of(result, failed, &a, &err);
+    struct json content = answer_content(result, failed, &a, &err);
     struct str id = json_str(json_get(content, STR("commandId")), &a);
     loop_timer_stop(x->patience);
     if (json_present(content) && (id.n == 0 || id.n >= sizeof x->id)) {

@@ -30,9 +30,48 @@ void help_short(void)
         "                            claude mcp add sandquay -- /path/to/sandquay "
         "serve\n"
         "  sandquay doctor           what this machine can protect, tried\n"
+        "  sandquay sandboxes        named sandboxes; also: stop, rm, cp\n"
         "\n"
         "sandquay VERB --help tells more; sandquay --version the version.\n",
         SANDQUAY_VERSION);
+}
+
+static const char common[] =
+    "  --backend local|auto    where sandboxes live (default auto: local)\n"
+    "  -v, --verbose           say on stderr what happens\n"
+    "  -h, --help              this text\n";
+
+static void help_aftercare(enum options_verb verb)
+{
+    if (verb == OPTIONS_SANDBOXES)
+        printf(
+            "sandquay sandboxes [flags]\n\n"
+            "Lists the named sandboxes, which are kept between runs, and the process\n"
+            "that runs each.\n\n"
+            "  --json                  as the tool sandbox_list gives it\n%s",
+            common);
+    else if (verb == OPTIONS_STOP)
+        printf("sandquay stop [flags] NAME...\n\n"
+               "Ends the processes of named sandboxes; their files stay. One that "
+               "another\n"
+               "server runs ends with that server: its pid is told.\n\n%s",
+               common);
+    else if (verb == OPTIONS_RM)
+        printf("sandquay rm [flags] NAME...\n\n"
+               "Deletes named sandboxes with their files.\n\n%s",
+               common);
+    else
+        printf(
+            "sandquay cp [flags] FROM TO\n\n"
+            "Copies a file, or a directory with all that is in it. One side (or both) "
+            "is\n"
+            "NAME:PATH, in the sandbox NAME; a relative PATH starts at its "
+            "/workspace. As\n"
+            "with cp, what goes to a directory that exists is put into it.\n\n"
+            "  sandquay cp data.csv dev:         sandquay cp dev:out/report.pdf .\n"
+            "  sandquay cp ./project dev:src     sandquay cp dev:/root/logs ./logs\n\n"
+            "%s",
+            common);
 }
 
 void help_verb(enum options_verb verb)
@@ -60,6 +99,8 @@ void help_verb(enum options_verb verb)
             "  --cwd DIR               directory inside (default /workspace)\n"
             "  --connect URL           a running server instead of one of its own\n%s",
             limits);
+    } else if (verb != OPTIONS_DOCTOR) {
+        help_aftercare(verb);
     } else {
         printf(
             "sandquay doctor\n\n"

@@ -7,13 +7,18 @@
 
 struct verb {
     const char *name;
+    enum options_verb options;
     int (*main)(int argc, char **argv);
 };
 
 static const struct verb verbs[] = {
-    {"serve", serve_main},
-    {"exec", exec_main},
-    {"doctor", doctor_main},
+    {"serve", OPTIONS_SERVE, serve_main},
+    {"exec", OPTIONS_EXEC, exec_main},
+    {"doctor", OPTIONS_DOCTOR, doctor_main},
+    {"sandboxes", OPTIONS_SANDBOXES, sandboxes_main},
+    {"stop", OPTIONS_STOP, stop_main},
+    {"rm", OPTIONS_RM, rm_main},
+    {"cp", OPTIONS_CP, cp_main},
 };
 
 static bool is_any(const char *arg, const char *a, const char *b, const char *c)
@@ -30,11 +35,9 @@ static int information(int argc, char **argv)
     }
     if (!is_any(argv[1], "--help", "-h", "help"))
         return -1;
-    static const enum options_verb known[] = {OPTIONS_SERVE, OPTIONS_EXEC,
-                                              OPTIONS_DOCTOR};
     for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
         if (argc > 2 && strcmp(argv[2], verbs[i].name) == 0) {
-            help_verb(known[i]);
+            help_verb(verbs[i].options);
             return 0;
         }
     help_short();
@@ -64,7 +67,9 @@ int main(int argc, char **argv)
         argv[0] = serve;
         return serve_main(argc, argv);
     }
-    fprintf(stderr, "sandquay: there is no verb %s; there are serve, exec and doctor\n",
-            argv[1]);
+    fprintf(stderr, "sandquay: there is no verb %s; there are", argv[1]);
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
+        fprintf(stderr, " %s", verbs[i].name);
+    fprintf(stderr, "\n");
     return EXIT_WRONG_USE;
 }

@@ -128,13 +128,18 @@ enum flag {
     FLAG_KEEP_OUTPUT,
     FLAG_BACKEND,
     FLAG_TOOLSETS,
+    FLAG_JSON,
     FLAG_TIMEOUT,
     FLAG_ENV,
     FLAG_CWD,
     FLAG_CONNECT,
 };
 
-enum { TO_SERVER = OPTIONS_SERVE | OPTIONS_EXEC, ANY = TO_SERVER | OPTIONS_DOCTOR };
+enum {
+    TO_SERVER = OPTIONS_SERVE | OPTIONS_EXEC,
+    AFTERCARE = OPTIONS_SANDBOXES | OPTIONS_STOP | OPTIONS_RM | OPTIONS_CP,
+    ANY = TO_SERVER | OPTIONS_DOCTOR | AFTERCARE,
+};
 
 struct flag_row {
     const char *flag;
@@ -154,6 +159,7 @@ static const struct flag_row rows[] = {
     {"--max-commands", required_argument, FLAG_MAX_COMMANDS, TO_SERVER},
     {"--keep-output", required_argument, FLAG_KEEP_OUTPUT, TO_SERVER},
     {"--backend", required_argument, FLAG_BACKEND, ANY},
+    {"--json", no_argument, FLAG_JSON, OPTIONS_SANDBOXES},
     {"--toolsets", required_argument, FLAG_TOOLSETS, OPTIONS_SERVE},
     {"--verbose", no_argument, 'v', ANY},
     {"--timeout", required_argument, FLAG_TIMEOUT, OPTIONS_EXEC},
@@ -249,6 +255,9 @@ static int take(struct options *o, int flag, const char *text, struct err *err)
         return 0;
     case 'v':
         o->verbose = true;
+        return 0;
+    case FLAG_JSON:
+        o->json = true;
         return 0;
     case FLAG_READONLY:
         o->workspace_readonly = true;

@@ -12,13 +12,22 @@ enum {
 };
 
 /* Which flags a verb knows. */
-enum options_verb { OPTIONS_SERVE = 1, OPTIONS_EXEC = 2, OPTIONS_DOCTOR = 4 };
+enum options_verb {
+    OPTIONS_SERVE = 1,
+    OPTIONS_EXEC = 2,
+    OPTIONS_DOCTOR = 4,
+    OPTIONS_SANDBOXES = 8,
+    OPTIONS_STOP = 16,
+    OPTIONS_RM = 32,
+    OPTIONS_CP = 64,
+};
 
 struct options {
     struct sandbox_limits limits;
     const char *workspace, *sandbox, *backend; /* NULL: not given */
     bool workspace_readonly, verbose, help;
     unsigned toolsets; /* TOOLSET_* bits */
+    bool json;         /* sandboxes */
     /* exec */
     uint64_t timeout_ms; /* 0: not given */
     const char *timeout; /* as given */

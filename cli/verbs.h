@@ -12,6 +12,10 @@ enum {
 int serve_main(int argc, char **argv);
 int exec_main(int argc, char **argv);
 int doctor_main(int argc, char **argv);
+int sandboxes_main(int argc, char **argv);
+int stop_main(int argc, char **argv);
+int rm_main(int argc, char **argv);
+int cp_main(int argc, char **argv);
 
 /* One line "sandquay VERB: message; remedy" on stderr; returns status. */
 int verb_fail(const char *verb, const struct err *err, int status);
