@@ -1,7 +1,7 @@
 /* What a handler asks its client: one way to ask in both eras (call.h). The questions
  * of a round are kept with the call; how they travel is for requests.c (legacy:
  * requests of ours), mrtr.c (modern: in the answer) and tasks.c. */
-#include "mcp/session.h"
+#include "mcp/tasks.h"
 #include <assert.h>
 #include <stdio.h>
 
@@ -49,7 +49,7 @@ void call_fail_incapable(struct call *call, enum call_ask what)
 
 /* --- Asking --- */
 
-static struct ask *add(struct call *call, enum call_ask what, const char *key)
+static struct ask *add(struct call *call, enum call_ask what, struct str key)
 {
     struct arena *a = &call->arena;
     struct ask *ask = arena_zalloc(a, sizeof *ask);
@@ -60,7 +60,7 @@ static struct ask *add(struct call *call, enum call_ask what, const char *key)
     *at = ask;
     call->ask_count++;
     ask->what = what;
-    ask->key = arena_dup(a, str_of(key));
+    ask->key = arena_dup(a, key);
     return ask;
 }
 
@@ -71,10 +71,15 @@ static void set_params(struct call *call, struct ask *ask, struct buf *params)
     buf_finish(params);
 }
 
+void ask_add(struct call *call, enum call_ask what, struct str key, struct buf *params)
+{
+    set_params(call, add(call, what, key), params);
+}
+
 void call_ask_form(struct call *call, const char *key, struct str message,
                    struct str schema)
 {
-    struct ask *ask = add(call, CALL_ASK_FORM, key);
+    struct ask *ask = add(call, CALL_ASK_FORM, str_of(key));
     struct json_writer w;
     struct buf params;
     buf_init(&params, MCP_MESSAGE_OUT_MAX);
@@ -89,7 +94,7 @@ void call_ask_form(struct call *call, const char *key, struct str message,
 void call_ask_url(struct call *call, const char *key, struct str message,
                   struct str url)
 {
-    struct ask *ask = add(call, CALL_ASK_URL, key);
+    struct ask *ask = add(call, CALL_ASK_URL, str_of(key));
     struct json_writer w;
     struct buf params;
     buf_init(&params, MCP_MESSAGE_OUT_MAX);
@@ -110,13 +115,13 @@ void call_ask_url(struct call *call, const char *key, struct str message,
 
 void call_ask_sample(struct call *call, const char *key, struct str params)
 {
-    struct ask *ask = add(call, CALL_ASK_SAMPLE, key);
+    struct ask *ask = add(call, CALL_ASK_SAMPLE, str_of(key));
     ask->params = arena_dup(&call->arena, params);
 }
 
 void call_ask_roots(struct call *call, const char *key)
 {
-    add(call, CALL_ASK_ROOTS, key)->params = STR("{}");
+    add(call, CALL_ASK_ROOTS, str_of(key))->params = STR("{}");
 }
 
 void ask_write(const struct call *call, struct json_writer *w)
@@ -144,7 +149,9 @@ void call_ask_end(struct call *call, struct str state)
         }
     call->state = NULL;
     call->on_cancel = NULL;
-    if (call->era == MCP_MODERN)
+    if (call->task)
+        tasks_ask(call, state);
+    else if (call->era == MCP_MODERN)
         mrtr_answer(call, state);
     else
         requests_send(call, state);

@@ -77,6 +77,12 @@ void call_content_blob(struct json_writer *w, struct str uri, struct str mime_ty
                        struct str bytes);
 void call_content_end(struct call *call);
 
+/* The call goes on as a task, whose id is its answer now; true also when it is one
+ * already. What the handler keeps (ref, state) stays valid; progress, log and result go
+ * to the task. false: its client takes no tasks (or only ones that it asks for), or
+ * there are too many: answer it as usual. */
+bool call_become_task(struct call *call);
+
 /* --- Resources --- */
 
 /* The URI that is asked for, as it came; and what a variable of the template stands for
@@ -173,3 +179,6 @@ void call_ask_end(struct call *call, struct str state);
  * {"code","cause","remedy"}. Of others: a JSON-RPC error; NOT_FOUND of a resource as
  * each era has it. */
 void call_fail(struct call *call, const struct err *err);
+/* The same as a JSON-RPC error, also of a tool: the request, not its work, has failed.
+ */
+void call_fail_protocol(struct call *call, const struct err *err);

@@ -82,16 +82,37 @@ static struct call *call_alloc(struct mcp_server *server)
     return call;
 }
 
-static void call_release(struct call *call)
+static void link_call(struct call *call, struct session *s)
+{
+    call->session = s;
+    call->next = s->calls;
+    s->calls = call;
+    s->call_count++;
+    s->held_bytes += call->held_bytes;
+}
+
+static void unlink_call(struct call *call)
 {
     struct session *s = call->session;
-    struct mcp_server *server = s->server;
     struct call **at = &s->calls;
     while (*at != call)
         at = &(*at)->next;
     *at = call->next;
     s->call_count--;
     s->held_bytes -= call->held_bytes;
+}
+
+void calls_move(struct call *call, struct session *to)
+{
+    unlink_call(call);
+    link_call(call, to);
+    call->stream = 0;
+}
+
+static void call_release(struct call *call)
+{
+    struct mcp_server *server = call->session->server;
+    unlink_call(call);
     take_ref(server, call);
     if (server->spare_count < SPARE_MAX) {
         arena_reset(&call->arena);
@@ -151,7 +172,6 @@ struct call *calls_new(struct request *r, enum call_kind kind, call_fn *handler,
     copy_message(call, r);
     call->kind = kind;
     call->handler = handler;
-    call->session = s;
     call->stream = s->stream;
     call->era = r->era;
     call->log_level = r->log_level;
@@ -164,11 +184,8 @@ struct call *calls_new(struct request *r, enum call_kind kind, call_fn *handler,
     call->round = arena_dup(&call->arena, round);
     if (rpc_legal_id(token))
         call->token = json_raw(calls_own(call, token));
-    call->next = s->calls;
-    s->calls = call;
-    s->call_count++;
     call->held_bytes = call->doc.text.n;
-    s->held_bytes += call->held_bytes;
+    link_call(call, s);
     give_ref(s->server, call);
     return call;
 }
@@ -305,6 +322,7 @@ const char *calls_method(const struct call *call)
         [CALL_RESOURCE_LIST] = "resources/list",
         [CALL_PROMPT] = "prompts/get",
         [CALL_COMPLETION] = "completion/complete",
+        [CALL_TASK_RESULT] = "tasks/result",
     };
     return methods[call->kind];
 }
@@ -367,6 +385,15 @@ void calls_end_items(struct call *call)
     assert(call->writing);
     jw_end_array(&call->writer);
     calls_end_result(call, &call->writer, call->message_start);
+}
+
+void call_fail_protocol(struct call *call, const struct err *err)
+{
+    assert(!call->ended);
+    if (call->writing)
+        session_rollback(call->session, call->message_start);
+    resources_write_failure(call, err);
+    calls_end(call);
 }
 
 void call_fail(struct call *call, const struct err *err)

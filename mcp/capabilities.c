@@ -14,11 +14,27 @@ static void write_capability(struct json_writer *w, const char *name, bool list_
     jw_end_object(w);
 }
 
+/* Callers that cannot be told apart would see each other's in a list. */
+static void write_tasks(const struct session *s, struct json_writer *w,
+                        enum mcp_era era)
+{
+    if (era == MCP_MODERN)
+        jw_key_raw(w, "extensions", STR("{\"" MCP_META "tasks\":{}}"));
+    else if (s->version->tasks && s->config.shared)
+        jw_key_raw(w, "tasks",
+                   STR("{\"cancel\":{},\"requests\":{\"tools\":{\"call\":{}}}}"));
+    else if (s->version->tasks)
+        jw_key_raw(w, "tasks",
+                   STR("{\"list\":{},\"cancel\":{},\"requests\":{\"tools\":{"
+                       "\"call\":{}}}}"));
+}
+
 /* Lists are offered also where they are empty: clients ask for them regardless and log
  * an error otherwise. */
-void capabilities_write(const struct mcp_server *server, struct json_writer *w)
+void capabilities_write(const struct session *s, struct json_writer *w,
+                        enum mcp_era era)
 {
-    unsigned features = server->config.features;
+    unsigned features = s->server->config.features;
     jw_key(w, "capabilities");
     jw_object(w);
     write_capability(w, "tools", features & MCP_TOOLS_CHANGE, false);
@@ -27,6 +43,8 @@ void capabilities_write(const struct mcp_server *server, struct json_writer *w)
     write_capability(w, "prompts", features & MCP_PROMPTS_CHANGE, false);
     write_capability(w, "completions", false, false);
     write_capability(w, "logging", false, false);
+    if (features & MCP_TASKS)
+        write_tasks(s, w, era);
     jw_end_object(w);
 }
 
@@ -49,5 +67,7 @@ unsigned capabilities_read(struct json capabilities)
         client |= CALL_ASK_SAMPLE;
     if (declares(capabilities, STR("roots")))
         client |= CALL_ASK_ROOTS;
+    if (declares(json_get(capabilities, STR("extensions")), STR(MCP_META "tasks")))
+        client |= CAPABILITY_TASKS;
     return client;
 }

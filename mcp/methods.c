@@ -70,7 +70,7 @@ static void initialize(struct request *r)
     struct json_writer w;
     size_t start = session_begin_result(s, &w, r->id, r->era);
     jw_key_str(&w, "protocolVersion", s->version->name);
-    capabilities_write(s->server, &w);
+    capabilities_write(s, &w, r->era);
     write_server_info(r, &w);
     if (instructions)
         jw_key_cstr(&w, "instructions", instructions);
@@ -83,7 +83,7 @@ static void discover(struct request *r)
     struct json_writer w;
     size_t start = session_begin_result(s, &w, r->id, r->era);
     jw_key_raw(&w, "supportedVersions", STR("[\"" MCP_MODERN_VERSION "\"]"));
-    capabilities_write(s->server, &w);
+    capabilities_write(s, &w, r->era);
     if (s->server->config.instructions)
         jw_key_cstr(&w, "instructions", s->server->config.instructions);
     lists_write_caching(&w, r->era, 0);
@@ -121,7 +121,13 @@ static const struct method {
      MCP_RESOURCES_SUBSCRIBE},
     {STR_INIT("resources/unsubscribe"), LEGACY, subscriptions_unsubscribe,
      MCP_RESOURCES_SUBSCRIBE},
-    {STR_INIT("subscriptions/listen"), MODERN, subscriptions_listen, MCP_CHANGES},
+    {STR_INIT("subscriptions/listen"), MODERN, subscriptions_listen,
+     MCP_CHANGES | MCP_TASKS},
+    {STR_INIT("tasks/get"), BOTH, task_get, MCP_TASKS},
+    {STR_INIT("tasks/cancel"), BOTH, task_cancel, MCP_TASKS},
+    {STR_INIT("tasks/update"), MODERN, task_update, MCP_TASKS},
+    {STR_INIT("tasks/result"), LEGACY, task_result, MCP_TASKS},
+    {STR_INIT("tasks/list"), LEGACY, task_list, MCP_TASKS},
 };
 
 static bool is_offered(const struct method *m, const struct request *r)

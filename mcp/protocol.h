@@ -11,6 +11,7 @@ struct mcp_version {
     struct str name;
     bool batches;
     bool progress_message; /* notifications/progress may carry a text */
+    bool tasks;
 };
 
 #define MCP_MODERN_VERSION "2026-07-28"

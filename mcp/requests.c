@@ -2,8 +2,7 @@
  * ("s-1"), travel on the stream of their call, and tolerate every answer: an error, or
  * none within REQUEST_TIMEOUT_MS, fails the call. Specification: "Elicitation",
  * "Sampling", "Roots" of the legacy revisions. */
-#include "mcp/session.h"
-#include <assert.h>
+#include "mcp/tasks.h"
 #include <stdio.h>
 
 enum {
@@ -57,7 +56,7 @@ void requests_send(struct call *call, struct str state)
 void requests_withdraw(struct call *call)
 {
     struct session *s = call->session;
-    if (!call->open_asks)
+    if (!call->open_asks || call->task) /* of a task: tasks/result asks for it */
         return;
     for (const struct ask *ask = call->asks; ask; ask = ask->next) {
         if (ask->answered)
@@ -74,7 +73,8 @@ void requests_withdraw(struct call *call)
 static void fail(struct call *call, const struct err *err)
 {
     requests_withdraw(call);
-    call_fail(call, err);
+    if (call->kind != CALL_TASK_RESULT || !task_questions_failed(call, err))
+        call_fail(call, err);
 }
 
 static struct call *find(struct session *s, struct str id, struct ask **ret_ask)

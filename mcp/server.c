@@ -1,6 +1,6 @@
 /* What all connections share: the offer, the slots of the calls, the sessions. */
 #include "base/mem.h"
-#include "mcp/session.h"
+#include "mcp/tasks.h"
 #include <assert.h>
 
 struct mcp_server *mcp_server_new(const struct mcp_server_config *config)
@@ -17,6 +17,7 @@ void mcp_server_free(struct mcp_server *server)
 {
     if (!server)
         return;
+    tasks_finish(server);
     assert(!server->sessions);
     calls_finish(server);
     arena_finish(&server->arena);
@@ -50,9 +51,11 @@ void server_due(struct mcp_server *server, uint64_t due_ms)
 
 void mcp_server_expire(struct mcp_server *server, uint64_t now_ms)
 {
-    uint64_t due_ms = UINT64_MAX;
+    uint64_t due_ms;
     for (struct session *s = server->sessions; s; s = s->next)
         requests_expire(s, now_ms);
+    tasks_expire(server, now_ms);
+    due_ms = tasks_due(server);
     for (struct session *s = server->sessions; s; s = s->next) {
         uint64_t session_due = requests_due(s);
         if (session_due < due_ms)

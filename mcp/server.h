@@ -26,7 +26,14 @@ enum {
     MCP_CALLS_BYTES_MAX = 256 * 1024 * 1024, /* their texts together */
     MCP_SESSION_LISTENS_MAX = 64,            /* subscriptions/listen, per session */
     MCP_LISTENS_MAX = 1024,                  /* and per server */
+    MCP_TASKS_MAX = 1024,                    /* kept, per server */
+    MCP_OWNER_TASKS_MAX = 128,               /* and per owner */
 };
+
+/* May, or must, a call of the tool run as a task? In 2025-11-25 the client says whether
+ * it does; in the extension of 2026 the handler does, by call_become_task(). A
+ * definition for 2025-11-25 says the same in execution.taskSupport. */
+enum mcp_task_support { MCP_TASK_FORBIDDEN, MCP_TASK_OPTIONAL, MCP_TASK_REQUIRED };
 
 /* One tool: a row of the table that is given to the server. */
 struct mcp_tool {
@@ -35,6 +42,7 @@ struct mcp_tool {
     const struct schema *input;  /* compiled from the definition's inputSchema */
     const struct schema *output; /* or NULL */
     call_fn *call;               /* the arguments already satisfy `input` */
+    enum mcp_task_support task;
 };
 
 /* A resource that has a URI of its own. `read` ends in call_contents_end(). */
@@ -72,6 +80,7 @@ enum mcp_feature {
     MCP_RESOURCES_CHANGE = 4,
     MCP_RESOURCES_SUBSCRIBE = 8, /* mcp_server_updated() is called */
     MCP_CHANGES = 15,
+    MCP_TASKS = 16, /* needs a host */
 };
 
 /* What a server needs of its host besides texts and times. */
@@ -116,8 +125,11 @@ struct mcp_server *
 mcp_server_new(const struct mcp_server_config *config); /* borrowed */
 void mcp_server_free(struct mcp_server *server);        /* no session may be left */
 
-/* Does what is due; now_ms as in session_recv(). Requests to clients have an end. */
+/* Does what is due; now_ms as in session_recv(). Requests to clients have an end, tasks
+ * a time to live. */
 void mcp_server_expire(struct mcp_server *server, uint64_t now_ms);
+/* The owner is gone for good: its tasks are cancelled and forgotten. */
+void mcp_server_drop_owner(struct mcp_server *server, uint64_t owner);
 
 /* Lists have changed (enum mcp_feature bits), or a resource has: tells the peers that
  * are to be told; owner: only its connections, 0: all. */
@@ -140,6 +152,7 @@ struct session;
 struct session_config {
     uint64_t owner;
     const char *principal;
+    bool shared; /* callers that cannot be told apart share this owner */
     void (*wake)(void *wake_ctx);
     void *wake_ctx;
 };

@@ -12,6 +12,7 @@ enum call_kind {
     CALL_RESOURCE_LIST,
     CALL_PROMPT,
     CALL_COMPLETION,
+    CALL_TASK_RESULT,
 };
 
 /* One question of a call to its client. Lives in the call's arena. */
@@ -24,8 +25,11 @@ struct ask {
     struct json_doc answer;
 };
 
+struct task;
+
 struct call {
     uint64_t ref, stream;
+    struct task *task; /* that it runs as; or NULL */
     struct session *session;
     struct call *next; /* of the session; of the server while spare */
     enum call_kind kind;
@@ -76,6 +80,9 @@ struct mcp_server {
     struct session *sessions;
     size_t listens;  /* of all of them */
     uint64_t due_ms; /* as told to the host */
+    struct task *tasks;
+    uint64_t last_task;
+    size_t task_bytes; /* of their results */
 };
 
 struct session {
@@ -163,6 +170,7 @@ method_fn toolcalls_list, toolcalls_call;
 method_fn resources_list, resources_templates_list, resources_read;
 method_fn prompts_list, prompts_get;
 method_fn completion_complete;
+method_fn task_get, task_update, task_cancel, task_result, task_list;
 method_fn subscriptions_subscribe, subscriptions_unsubscribe, subscriptions_listen;
 
 /* classify.c: fills in the era of a request, by what it carries itself. -1: it is
@@ -176,6 +184,8 @@ void methods_dispatch(struct request *r);
 struct call *calls_new(struct request *r, enum call_kind kind, call_fn *handler,
                        struct json args);
 void calls_run(struct call *call);
+/* It goes on in another session. */
+void calls_move(struct call *call, struct session *to);
 /* The place of a value of the request in the call's own copy of the message. */
 struct json calls_own(const struct call *call, struct json of_request);
 /* Its result: begin leaves `result` open; end replaces one that is too large to be sent
@@ -213,7 +223,9 @@ bool prompts_declare(struct session *s, const struct mcp_prompt *prompt,
 
 /* capabilities.c: the member "capabilities"; and what a client declares, as enum
  * call_ask bits. */
-void capabilities_write(const struct mcp_server *server, struct json_writer *w);
+enum { CAPABILITY_TASKS = 1 << 8 }; /* one more bit: the extension of 2026 */
+void capabilities_write(const struct session *s, struct json_writer *w,
+                        enum mcp_era era);
 unsigned capabilities_read(struct json capabilities);
 
 /* server.c: something is to expire at due_ms. */
@@ -221,6 +233,8 @@ void server_due(struct mcp_server *server, uint64_t due_ms);
 
 /* ask.c */
 const char *ask_method(const struct ask *ask);
+/* Takes params. */
+void ask_add(struct call *call, enum call_ask what, struct str key, struct buf *params);
 /* The questions of this round that are open, as an InputRequests object. */
 void ask_write(const struct call *call, struct json_writer *w);
 /* All are answered: the handler runs again. */
@@ -242,6 +256,7 @@ uint64_t requests_due(const struct session *s); /* UINT64_MAX: never */
 bool subscriptions_has(struct session *s, struct str id);
 void subscriptions_cancel(struct session *s, struct str id); /* if it is one */
 size_t subscriptions_on(const struct session *s, uint64_t stream);
+void subscriptions_tell_task(const struct task *task);
 void subscriptions_forget(struct session *s); /* those of the legacy eras */
 void subscriptions_finish(struct session *s);
 

@@ -3,7 +3,7 @@
  * for, in messages that carry its id; such a request has no response while it lives.
  * Specification: "Resources" (legacy), "Subscriptions" (2026-07-28). */
 #include "base/mem.h"
-#include "mcp/session.h"
+#include "mcp/tasks.h"
 
 enum { URI_MAX = 4096, URIS_MAX = 256 };
 
@@ -18,7 +18,7 @@ struct listen {
     char *id; /* raw JSON */
     uint64_t stream;
     unsigned lists; /* enum mcp_feature: whose changes it is told */
-    struct uri_set uris;
+    struct uri_set uris, tasks;
 };
 
 struct subscriptions {
@@ -137,6 +137,7 @@ static void free_listen(struct session *s, struct listen *l)
     s->subscriptions->listen_count--;
     s->server->listens--;
     uris_finish(&l->uris);
+    uris_finish(&l->tasks);
     mem_free(l->id);
     mem_free(l);
 }
@@ -150,31 +151,50 @@ static void write_subscription(struct json_writer *w, const struct listen *l)
     jw_end_object(w);
 }
 
+/* -1: there are too many, or one is nothing of the kind; that is answered. */
+static int read_set(struct request *r, struct json filter, const char *key,
+                    struct uri_set *set)
+{
+    struct json items = json_get(filter, str_of(key));
+    bool good = !json_present(items) || json_type(items) == JSON_ARRAY;
+    for (struct json u = json_first(items); good && json_present(u); u = json_next(u)) {
+        struct str s = json_str(u, &r->session->arena);
+        good =
+            s.n > 0 && s.n <= URI_MAX && !memchr(s.p, 0, s.n) && uris_add(set, s) == 0;
+    }
+    if (!good)
+        request_refuse(r, "resourceSubscriptions and taskIds must be arrays of at most "
+                          "256 strings of at most 4 KiB each");
+    return good ? 0 : -1;
+}
+
 /* -1: the filter is refused, and that is answered. */
 static int read_filter(struct request *r, struct json filter, struct listen *l)
 {
     unsigned features = r->session->server->config.features;
-    struct json uris = json_get(filter, STR("resourceSubscriptions"));
     for (size_t i = 0; i < CHANGES; i++)
         if ((features & changes[i].feature) &&
             json_is_true(json_get(filter, str_of(changes[i].filter))))
             l->lists |= changes[i].feature;
-    if (json_present(uris) && json_type(uris) != JSON_ARRAY) {
-        request_refuse(r, "resourceSubscriptions must be an array of URIs");
+    if (read_set(r, filter, "resourceSubscriptions", &l->uris) < 0 ||
+        read_set(r, filter, "taskIds", &l->tasks) < 0)
         return -1;
-    }
     if (!(features & MCP_RESOURCES_SUBSCRIBE))
-        return 0;
-    for (struct json u = json_first(uris); json_present(u); u = json_next(u)) {
-        struct str uri = json_str(u, &r->session->arena);
-        if (uri.n == 0 || uri.n > URI_MAX || memchr(uri.p, 0, uri.n) ||
-            uris_add(&l->uris, uri) < 0) {
-            request_refuse(r, "resourceSubscriptions must be at most 256 URIs of at "
-                              "most 4 KiB each");
-            return -1;
-        }
-    }
+        uris_finish(&l->uris);
+    if (!(features & MCP_TASKS) || !(r->client & CAPABILITY_TASKS))
+        uris_finish(&l->tasks);
     return 0;
+}
+
+static void write_set(struct json_writer *w, const char *key, const struct uri_set *set)
+{
+    if (set->count == 0)
+        return;
+    jw_key(w, key);
+    jw_array(w);
+    for (size_t i = 0; i < set->count; i++)
+        jw_cstr(w, set->uri[i]);
+    jw_end_array(w);
 }
 
 /* The first message: the part of the filter that is honoured. */
@@ -189,13 +209,8 @@ static void acknowledge(struct session *s, const struct listen *l)
     for (size_t i = 0; i < CHANGES; i++)
         if (l->lists & changes[i].feature)
             jw_key_bool(&w, changes[i].filter, true);
-    if (l->uris.count) {
-        jw_key(&w, "resourceSubscriptions");
-        jw_array(&w);
-        for (size_t i = 0; i < l->uris.count; i++)
-            jw_cstr(&w, l->uris.uri[i]);
-        jw_end_array(&w);
-    }
+    write_set(&w, "resourceSubscriptions", &l->uris);
+    write_set(&w, "taskIds", &l->tasks);
     jw_end_object(&w);
     session_end_notification_on(s, &w, start, l->stream);
 }
@@ -354,4 +369,24 @@ void mcp_server_updated(struct mcp_server *server, uint64_t owner, struct str ur
     for (struct session *s = server->sessions; s; s = s->next)
         if (owner == 0 || owner == s->config.owner)
             session_updated(s, uri);
+}
+
+static void tell_task(struct session *s, const struct task *task,
+                      const struct listen *l)
+{
+    struct json_writer w;
+    size_t start = session_begin_notification(s, &w, "notifications/tasks");
+    write_subscription(&w, l);
+    task_write(task, &w, true);
+    session_end_notification_on(s, &w, start, l->stream);
+}
+
+void subscriptions_tell_task(const struct task *task)
+{
+    for (struct session *s = task->server->sessions; s; s = s->next) {
+        struct listen *l = s->subscriptions ? s->subscriptions->listens : NULL;
+        for (; l && s->config.owner == task->owner; l = l->next)
+            if (uris_find(&l->tasks, str_of(task->id)) < l->tasks.count)
+                tell_task(s, task, l);
+    }
 }

@@ -1,6 +1,6 @@
 /* Tools: their list, the check of a call's arguments, results and content blocks.
  * Specification: "Tools" of each revision. */
-#include "mcp/session.h"
+#include "mcp/tasks.h"
 #include <assert.h>
 
 void toolcalls_list(struct request *r)
@@ -32,6 +32,44 @@ void toolcalls_write_failure(struct session *s, struct str id, enum mcp_era era,
     buf_finish(&text);
 }
 
+#define TASKS_CAPABILITY "{\"extensions\":{\"io.modelcontextprotocol/tasks\":{}}}"
+
+/* Is it to run as a task from its start? -1: it cannot be called so, and that is
+ * answered. */
+static int wants_task(struct request *r, const struct mcp_tool *tool)
+{
+    struct session *s = r->session;
+    if (!(s->server->config.features & MCP_TASKS))
+        return 0;
+    if (r->era == MCP_MODERN) {
+        if (tool->task != MCP_TASK_REQUIRED || (r->client & CAPABILITY_TASKS))
+            return 0;
+        calls_fail_capability(s, r->id, STR(TASKS_CAPABILITY), NULL);
+        return -1;
+    }
+    bool asked = json_type(json_get(r->params, STR("task"))) == JSON_OBJECT &&
+                 (!s->version || s->version->tasks);
+    if (asked && tool->task == MCP_TASK_FORBIDDEN)
+        request_error(r, RPC_METHOD_NOT_FOUND, "this tool does not run as a task");
+    else if (!asked && tool->task == MCP_TASK_REQUIRED)
+        request_error(r, RPC_METHOD_NOT_FOUND, "this tool runs only as a task");
+    else
+        return asked;
+    return -1;
+}
+
+static void start_task(struct request *r, struct call *call)
+{
+    int64_t ttl_ms = 0;
+    json_i64(json_get(json_get(r->params, STR("task")), STR("ttl")), &ttl_ms);
+    if (tasks_adopt(call, ttl_ms > 0 ? (uint64_t)ttl_ms : 0)) {
+        calls_run(call);
+        return;
+    }
+    calls_cancel(call);
+    request_error(r, RPC_INTERNAL_ERROR, "too many tasks: wait until some are over");
+}
+
 static void start(struct request *r, const struct mcp_tool *tool, struct json args)
 {
     struct session *s = r->session;
@@ -42,8 +80,11 @@ static void start(struct request *r, const struct mcp_tool *tool, struct json ar
         toolcalls_write_failure(s, r->id, r->era, NULL, &err);
         return;
     }
-    struct call *call = calls_new(r, CALL_TOOL, tool->call, args);
-    if (call)
+    int as_task = wants_task(r, tool);
+    struct call *call = as_task < 0 ? NULL : calls_new(r, CALL_TOOL, tool->call, args);
+    if (call && as_task)
+        start_task(r, call);
+    else if (call)
         calls_run(call);
 }
 

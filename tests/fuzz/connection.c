@@ -115,8 +115,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct err err;
     require(json_parse(&doc, &a, str_of(shape), &err) == 0);
     require(schema_compile(&schema, json_root(&doc), &a, &err) == 0);
-    struct mcp_tool tools[] = {{"echo", ENTRY("echo"), schema, NULL, echo},
-                               {"later", ENTRY("later"), schema, NULL, later}};
+    struct mcp_tool tools[] = {
+        {.name = "echo", .definition = ENTRY("echo"), .input = schema, .call = echo},
+        {.name = "later",
+         .definition = ENTRY("later"),
+         .input = schema,
+         .call = later}};
     struct mcp_server_config config = {
         .name = "f", .title = "F", .version = "1", .tools = tools, .tool_count = 2};
     struct mcp_server *server = mcp_server_new(&config);

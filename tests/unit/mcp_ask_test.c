@@ -114,10 +114,9 @@ static void ask_url(struct call *call)
     call_result_structured(call, STR("{\"done\":true}"));
 }
 
-#define TOOL(name, fn)                                                                 \
-    {                                                                                  \
-        name, STR_INIT("{\"name\":\"" name "\",\"inputSchema\":{}}"), NULL, NULL, fn   \
-    }
+/* clang-format off */
+#define TOOL(tool, fn) {.name = tool, .definition = STR_INIT("{\"name\":\"" tool "\",\"inputSchema\":{}}"), .call = fn}
+/* clang-format on */
 static struct mcp_tool tools[] = {
     TOOL("greet", greet),
     TOOL("rounds", rounds),

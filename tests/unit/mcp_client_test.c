@@ -44,10 +44,14 @@ static void later(struct call *call)
 }
 
 static struct mcp_tool tools[] = {
-    {"echo", STR_INIT("{\"name\":\"echo\",\"inputSchema\":{\"type\":\"object\"}}"),
-     NULL, NULL, echo},
-    {"later", STR_INIT("{\"name\":\"later\",\"inputSchema\":{\"type\":\"object\"}}"),
-     NULL, NULL, later},
+    {.name = "echo",
+     .definition =
+         STR_INIT("{\"name\":\"echo\",\"inputSchema\":{\"type\":\"object\"}}"),
+     .call = echo},
+    {.name = "later",
+     .definition =
+         STR_INIT("{\"name\":\"later\",\"inputSchema\":{\"type\":\"object\"}}"),
+     .call = later},
 };
 
 static void on_notification(void *ctx, struct str method, struct json params)

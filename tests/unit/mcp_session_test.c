@@ -81,12 +81,12 @@ static void talk(struct call *call)
 
 #define DEFINITION(tool) "{\"name\":\"" tool "\",\"inputSchema\":{\"type\":\"object\"}}"
 static struct mcp_tool tools[] = {
-    {"echo", STR_INIT(DEFINITION("echo")), NULL, NULL, echo},
-    {"later", STR_INIT(DEFINITION("later")), NULL, NULL, later},
-    {"big", STR_INIT(DEFINITION("big")), NULL, NULL, big},
-    {"kinds", STR_INIT(DEFINITION("kinds")), NULL, NULL, kinds},
-    {"midway", STR_INIT(DEFINITION("midway")), NULL, NULL, midway},
-    {"talk", STR_INIT(DEFINITION("talk")), NULL, NULL, talk},
+    {.name = "echo", .definition = STR_INIT(DEFINITION("echo")), .call = echo},
+    {.name = "later", .definition = STR_INIT(DEFINITION("later")), .call = later},
+    {.name = "big", .definition = STR_INIT(DEFINITION("big")), .call = big},
+    {.name = "kinds", .definition = STR_INIT(DEFINITION("kinds")), .call = kinds},
+    {.name = "midway", .definition = STR_INIT(DEFINITION("midway")), .call = midway},
+    {.name = "talk", .definition = STR_INIT(DEFINITION("talk")), .call = talk},
 };
 enum { TOOL_COUNT = sizeof tools / sizeof tools[0] };
 

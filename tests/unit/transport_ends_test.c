@@ -63,8 +63,8 @@ static _Noreturn void serve(int in, int out)
         schema_compile(&schema, json_root(&doc), &a, &err) < 0)
         _exit(90);
     struct mcp_tool tools[2] = {
-        {"late", STR("{}"), schema, NULL, tool_late},
-        {"wait", STR("{}"), schema, NULL, tool_wait},
+        {.name = "late", .definition = STR("{}"), .input = schema, .call = tool_late},
+        {.name = "wait", .definition = STR("{}"), .input = schema, .call = tool_wait},
     };
     struct mcp_server_config config = {
         .name = "test", .version = "1", .tools = tools, .tool_count = 2};
