@@ -69,6 +69,23 @@ static void on_timer(void *ctx)
     }
 }
 
+/* As it is shown. */
+static char *text_of(const struct command_spec *spec)
+{
+    struct buf text;
+    buf_init(&text, SANDBOX_COMMAND_MAX + 1);
+    if (!spec->argv_count)
+        buf_adds(&text, spec->command);
+    for (size_t i = 0; i < spec->argv_count; i++) {
+        if (i)
+            buf_addc(&text, ' ');
+        buf_adds(&text, spec->argv[i]);
+    }
+    char *copy = mem_strndup(text.p, text.n);
+    buf_finish(&text);
+    return copy;
+}
+
 static struct command *command_new(struct sandbox *sb, const struct command_spec *spec)
 {
     struct sandboxes *set = sb->set;
@@ -79,7 +96,7 @@ static struct command *command_new(struct sandbox *sb, const struct command_spec
     c->owner = sb->owner;
     snprintf(c->sandbox_name, sizeof c->sandbox_name, "%s",
              sb->name[0] ? sb->name : "default");
-    c->text = mem_strndup(spec->command.p, spec->command.n);
+    c->text = text_of(spec);
     c->timeout_ms = spec->timeout_ms;
     c->input_open = spec->keep_stdin;
     c->hold = spec->hold;
@@ -106,15 +123,21 @@ static void forget_old(struct sandboxes *set)
 static int check_spec(struct sandbox *sb, const struct command_spec *spec,
                       struct err *err)
 {
-    size_t env = 0;
+    const struct str *argv = spec->argv_count ? spec->argv : &spec->command;
+    size_t argc = spec->argv_count ? spec->argv_count : 1, bytes = argc - 1, env = 0;
+    bool nul = false;
+    for (size_t i = 0; i < argc; i++) {
+        bytes += argv[i].n;
+        nul |= argv[i].n && memchr(argv[i].p, '\0', argv[i].n);
+    }
     for (size_t i = 0; i < spec->env_count; i++)
         env += spec->env[i].n + 1;
-    if (spec->command.n == 0 || spec->command.n > SANDBOX_COMMAND_MAX) {
+    if (argv[0].n == 0 || bytes > SANDBOX_COMMAND_MAX) {
         err_set(err, ERR_LIMIT, "a command has 1 to %d bytes, this one %zu",
-                SANDBOX_COMMAND_MAX, spec->command.n);
+                SANDBOX_COMMAND_MAX, bytes);
         return err_remedy(err, "write a script with write_file and run that");
     }
-    if (memchr(spec->command.p, '\0', spec->command.n)) {
+    if (nul) {
         err_set(err, ERR_INVALID, "the command holds a NUL character");
         return err_remedy(err,
                           "use \\0 escapes of the program that needs it, or a file");

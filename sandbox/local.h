@@ -38,6 +38,7 @@ struct pending {
     enum pending_kind kind;
     uint64_t command; /* EXEC, KILL */
     char cwd[104];    /* EXEC: for its error */
+    bool program;     /* EXEC: not by bash */
     struct file_op *op;
     struct sandbox_op *halt; /* HALT: what is answered then */
     bool existed;

@@ -146,10 +146,11 @@ static void write_environment(struct buf *tail, const struct sandbox_spec *sandb
 static void write_exec(struct buf *tail, const struct sandbox_spec *sandbox,
                        const struct command_spec *spec, struct guest_exec *request)
 {
-    add_string(tail, STR("/bin/bash"));
-    add_string(tail, STR("-c"));
-    add_string(tail, spec->command);
-    request->argc = 3;
+    const struct str shell[] = {STR("/bin/bash"), STR("-c"), spec->command};
+    const struct str *argv = spec->argv_count ? spec->argv : shell;
+    request->argc = spec->argv_count ? (uint32_t)spec->argv_count : 3;
+    for (uint32_t i = 0; i < request->argc; i++)
+        add_string(tail, argv[i]);
     write_environment(tail, sandbox, spec, &request->envc);
     add_string(tail, spec->cwd.n ? spec->cwd : STR("/workspace"));
 }
@@ -183,6 +184,7 @@ void local_guest_run(struct box *box, struct command *c,
     write_exec(&tail, &box->sandbox->wish.spec, spec, &request);
     struct pending *p = expect(box, PENDING_EXEC);
     p->command = c->id;
+    p->program = spec->argv_count > 0;
     snprintf(p->cwd, sizeof p->cwd, "%.*s",
              (int)(spec->cwd.n > 100 ? 100 : spec->cwd.n),
              spec->cwd.n ? spec->cwd.p : "");
@@ -244,7 +246,12 @@ static void exec_failed(struct box *box, struct pending *p,
         err_remedy(&err,
                    "end processes in it, or start the server with a larger --pids");
     } else {
-        err_sys(&err, failed->sys, "starting bash in the sandbox");
+        err_sys(&err, failed->sys, "starting %.100s in the sandbox",
+                p->program ? c->text : "bash");
+        if (p->program && failed->what == GUEST_WHAT_NO_COMMAND) {
+            err.kind = failed->sys == ENOENT ? ERR_NOT_FOUND : ERR_INVALID;
+            err_remedy(&err, "name a program that is in the sandbox");
+        }
     }
     done(box, p);
     command_failed(c, &err);

@@ -5,7 +5,8 @@
  *   flood N     writes N bytes
  *   forever     runs until it is killed
  *   cat         echoes its input until that is closed
- * The only directory is /workspace. */
+ * Each is a program, too, for those that are started without a shell. The only
+ * directory is /workspace. */
 #include "base/mem.h"
 #include "sandbox/backend.h"
 #include <signal.h>
@@ -306,10 +307,20 @@ static void pour(struct command *c)
         command_ended(c, &(struct command_end){0});
 }
 
+static bool is_word(struct str program)
+{
+    static const char *const words[] = {"echo",  "fail",    "exit",
+                                        "flood", "forever", "cat"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (str_eq(program, str_of(words[i])))
+            return true;
+    return false;
+}
+
 static void run(void *self, struct command *c, const struct command_spec *spec)
 {
     (void)self;
-    struct str text = spec->command;
+    struct str text = str_of(c->text);
     struct command_end end = {0};
     if (spec->cwd.n && !str_eq(spec->cwd, STR("/workspace"))) {
         struct err err;
@@ -317,6 +328,13 @@ static void run(void *self, struct command *c, const struct command_spec *spec)
                 "the working directory %.*s: No such file or directory",
                 (int)(spec->cwd.n < 100 ? spec->cwd.n : 100), spec->cwd.p);
         err_remedy(&err, "use /workspace");
+        command_failed(c, &err);
+        return;
+    }
+    if (spec->argv_count && !is_word(spec->argv[0])) {
+        struct err err;
+        err_set(&err, ERR_NOT_FOUND, "starting %.*s: No such file or directory",
+                STR_FMT(spec->argv[0]));
         command_failed(c, &err);
         return;
     }

@@ -202,7 +202,11 @@ enum command_status {
 };
 
 struct command_spec {
-    struct str command;    /* given to bash -c */
+    struct str command; /* given to bash -c */
+    /* Instead of it, a program (looked up in PATH) and its arguments; NOT_FOUND when
+     * there is no such program. */
+    const struct str *argv;
+    size_t argv_count;
     struct str cwd;        /* empty: /workspace */
     const struct str *env; /* K=V, in addition to the sandbox's environment */
     size_t env_count;

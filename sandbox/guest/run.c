@@ -142,7 +142,7 @@ static int take_group(struct guest *g)
 
 struct spawn {
     char **argv, **envp;
-    const char *cwd;
+    const char *program, *cwd;
     int fds[3];
     const struct seccomp_wishes *wishes;
     uint64_t data_limit;
@@ -171,7 +171,7 @@ static void child(struct spawn *s)
         (s->process_limit && setrlimit(RLIMIT_NPROC, &processes) < 0) ||
         (seccomp_has_later(s->wishes) && seccomp_load_later(s->wishes) < 0))
         goto failed;
-    execve(s->argv[0], s->argv, s->envp);
+    execve(s->program, s->argv, s->envp);
     s->what = GUEST_WHAT_NO_COMMAND;
 failed:
     s->sys = errno;
@@ -298,6 +298,7 @@ static int read_strings(const struct wire_message *m, const struct guest_exec *r
     return 0;
 }
 
+/* "" when there is none: that is not found when it is executed. */
 static const char *find_program(char **envp, const char *name, char *room, size_t n)
 {
     const char *path = "/usr/bin:/bin";
@@ -313,7 +314,7 @@ static const char *find_program(char **envp, const char *name, char *room, size_
             return room;
         path += len + (path[len] == ':');
     }
-    return name;
+    return "";
 }
 
 static struct command *free_command(void)
@@ -339,8 +340,7 @@ void run_exec(struct guest *g, struct wire_message *m)
         guest_fail(g, m->id, GUEST_WHAT_BAD_REQUEST, EINVAL, "exec");
         return;
     }
-    s.argv[0] =
-        (char *)(uintptr_t)find_program(s.envp, s.argv[0], program, sizeof program);
+    s.program = find_program(s.envp, s.argv[0], program, sizeof program);
     memcpy(s.fds, m->fds, sizeof s.fds);
     if (!g->relaxed && !(g->layers & LAYER_CGROUP_MEMORY))
         s.data_limit = g->memory_bytes;

@@ -119,6 +119,33 @@ static void a_bad_default_name_is_refused(void **state)
     loop_free(loop);
 }
 
+static void programs_without_a_shell(void **state)
+{
+    (void)state;
+    struct world w;
+    set_up(&w, NULL);
+    uint64_t sandbox = open_sandbox(&w, 1, STR(""));
+    struct str argv[] = {STR("echo"), STR("a  b"), STR("$c")};
+    struct command_spec spec = {.argv = argv, .argv_count = 3};
+    command_start(w.set, sandbox, &spec, on_start, &w);
+    assert_int_equal(w.kind, ERR_NONE);
+    char out[16];
+    size_t n = command_read(w.set, w.command, COMMAND_STDOUT, 0, out, sizeof out);
+    assert_memory_equal(out, "a  b $c\n", n);
+    assert_int_equal(n, 8);
+    argv[0] = STR("no-such-program");
+    command_start(w.set, sandbox, &spec, on_start, &w);
+    assert_int_equal(w.kind, ERR_NOT_FOUND);
+    argv[0] = STR("echo");
+    argv[2] = (struct str){"a\0b", 3};
+    command_start(w.set, sandbox, &spec, on_start, &w);
+    assert_int_equal(w.kind, ERR_INVALID);
+    argv[0] = STR("");
+    command_start(w.set, sandbox, &spec, on_start, &w);
+    assert_int_equal(w.kind, ERR_LIMIT);
+    tear_down(&w);
+}
+
 static void on_news(void *ctx, uint64_t command)
 {
     struct world *w = ctx;
@@ -207,6 +234,7 @@ int main(void)
         cmocka_unit_test(owners_see_their_own),
         cmocka_unit_test(names_and_limits),
         cmocka_unit_test(a_bad_default_name_is_refused),
+        cmocka_unit_test(programs_without_a_shell),
         cmocka_unit_test(a_time_limit_ends_it),
         cmocka_unit_test(input_and_output),
         cmocka_unit_test(a_held_back_command),
