@@ -1,5 +1,7 @@
 #include "base/json.h"
 #include "base/json_strict.h"
+#include "base/scan.h"
+#include <assert.h>
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
@@ -297,9 +299,8 @@ static size_t utf8_encode(unsigned c, char *to)
  */
 static size_t unescape(const char *p, char *to, size_t *ret_n)
 {
-    static const char from[] = "\"\\/bfnrt", plain[] = "\"\\/\b\f\n\r\t";
     if (p[1] != 'u') {
-        *to = plain[strchr(from, p[1]) - from];
+        *to = json_escape_letter[(unsigned char)p[1]];
         *ret_n = 1;
         return 2;
     }
@@ -320,6 +321,29 @@ static struct str string_body(struct json v)
     return (struct str){v.doc->text.p + t->start, (size_t)(t->end - t->start)};
 }
 
+enum { UNESCAPED_MAX = 4, ROOM_SPARE = SCAN_BLOCK + UNESCAPED_MAX };
+
+/* Unescapes from the front of *body into `to` until one of both is used up; returns how
+ * many bytes were made. room counts ROOM_SPARE bytes that are written but not used. */
+static size_t unescape_some(struct str *body, char *to, size_t room)
+{
+    const char *p = body->p, *end = p + body->n;
+    size_t n = 0, most = room - ROOM_SPARE;
+    while (p < end && n < most) {
+        size_t left = (size_t)(end - p), made = 0;
+        size_t run =
+            scan_copy(to + n, p, left < most - n ? left : most - n, SCAN_BACKSLASH);
+        n += run;
+        p += run;
+        if (p < end && n < most && *p == '\\') {
+            p += unescape(p, to + n, &made);
+            n += made;
+        }
+    }
+    *body = str_from(*body, (size_t)(p - body->p));
+    return n;
+}
+
 struct str json_str(struct json v, struct arena *a)
 {
     if (json_type(v) != JSON_STRING)
@@ -327,19 +351,33 @@ struct str json_str(struct json v, struct arena *a)
     struct str body = string_body(v);
     if (!memchr(body.p, '\\', body.n))
         return body;
-    /* An escape is never shorter than its bytes; copying writes blocks of 16. */
-    char *out = arena_alloc(a, body.n + 17);
-    size_t n = 0, i = 0;
-    while (i < body.n) {
-        size_t run = json_copy_unescaped(out + n, body.p + i, body.n - i), made = 0;
-        n += run;
-        i += run;
-        if (i < body.n)
-            i += unescape(body.p + i, out + n, &made);
-        n += made;
-    }
+    /* An escape is never shorter than its bytes. */
+    char *out = arena_alloc(a, body.n + ROOM_SPARE + 1);
+    size_t n = unescape_some(&body, out, body.n + ROOM_SPARE);
     out[n] = '\0';
     return (struct str){out, n};
+}
+
+struct json_parts json_parts(struct json v)
+{
+    return (struct json_parts){json_type(v) == JSON_STRING ? string_body(v)
+                                                           : (struct str){0}};
+}
+
+struct str json_parts_next(struct json_parts *parts, char *room, size_t room_bytes)
+{
+    assert(room_bytes >= JSON_PARTS_ROOM_LEAST);
+    struct str *body = &parts->rest;
+    if (body->n == 0)
+        return (struct str){0};
+    const char *escape = memchr(body->p, '\\', body->n);
+    size_t plain = escape ? (size_t)(escape - body->p) : body->n;
+    if (!escape || plain >= room_bytes) {
+        struct str part = {body->p, plain};
+        *body = str_from(*body, plain);
+        return part;
+    }
+    return (struct str){room, unescape_some(body, room, room_bytes)};
 }
 
 bool json_str_is(struct json v, struct str s)

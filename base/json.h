@@ -78,6 +78,15 @@ struct json json_value(struct json key);
 /* A string's content, unescaped: borrowed from the text when it holds no escape, else
  * made in *a. A NUL may be inside. An absent value or another type gives {NULL, 0}. */
 struct str json_str(struct json v, struct arena *a);
+/* The same content in parts, for a long string that need not be in one piece: each one
+ * is borrowed from the text or made in `room`, and is valid until the next; an empty
+ * one is the end. Characters may be split between parts. */
+struct json_parts {
+    struct str rest; /* private */
+};
+enum { JSON_PARTS_ROOM_LEAST = 256 };
+struct json_parts json_parts(struct json v);
+struct str json_parts_next(struct json_parts *parts, char *room, size_t room_bytes);
 /* Does the string equal s, without allocating? */
 bool json_str_is(struct json v, struct str s);
 

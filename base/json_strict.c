@@ -1,77 +1,13 @@
 #include "base/json_strict.h"
 #include "base/json.h"
+#include "base/scan.h"
 #include "base/utf8.h"
 #include <stdbool.h>
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
 
-static bool special(unsigned char c, int stop_high)
-{
-    return c == '"' || c == '\\' || c < 0x20 || (stop_high && c >= 0x80);
-}
-
-size_t json_plain_run(const char *p, size_t i, size_t n, int stop_high)
-{
-#ifdef __SSE2__
-    const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\');
-    const __m128i limit = _mm_set1_epi8(0x1f);
-    for (; i + 16 <= n; i += 16) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
-        __m128i hit =
-            _mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, backslash));
-        hit = _mm_or_si128(hit, _mm_cmpeq_epi8(_mm_min_epu8(v, limit), v));
-        unsigned mask = (unsigned)_mm_movemask_epi8(hit);
-        if (stop_high)
-            mask |= (unsigned)_mm_movemask_epi8(v);
-        if (mask)
-            return i + (size_t)__builtin_ctz(mask);
-    }
-#endif
-    while (i < n && !special((unsigned char)p[i], stop_high))
-        i++;
-    return i;
-}
-
-size_t json_copy_plain(char *to, const char *p, size_t n)
-{
-    size_t i = 0;
-#ifdef __SSE2__
-    const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\');
-    const __m128i limit = _mm_set1_epi8(0x1f);
-    for (; i + 16 <= n; i += 16) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
-        _mm_storeu_si128((__m128i *)(void *)(to + i), v);
-        __m128i hit =
-            _mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, backslash));
-        hit = _mm_or_si128(hit, _mm_cmpeq_epi8(_mm_min_epu8(v, limit), v));
-        unsigned mask = (unsigned)(_mm_movemask_epi8(hit) | _mm_movemask_epi8(v));
-        if (mask)
-            return i + (size_t)__builtin_ctz(mask);
-    }
-#endif
-    for (; i < n && !special((unsigned char)p[i], 1); i++)
-        to[i] = p[i];
-    return i;
-}
-
-size_t json_copy_unescaped(char *to, const char *p, size_t n)
-{
-    size_t i = 0;
-#ifdef __SSE2__
-    const __m128i backslash = _mm_set1_epi8('\\');
-    for (; i + 16 <= n; i += 16) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
-        _mm_storeu_si128((__m128i *)(void *)(to + i), v);
-        unsigned mask = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v, backslash));
-        if (mask)
-            return i + (size_t)__builtin_ctz(mask);
-    }
-#endif
-    for (; i < n && p[i] != '\\'; i++)
-        to[i] = p[i];
-    return i;
-}
+const char json_escape_letter[256] = {
+    ['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
+    ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t',
+};
 
 /* A pushdown automaton without recursion: a bit a level says whether it is an object.
  */
@@ -122,12 +58,12 @@ static int hex4(const struct strict *s, size_t at)
 static int escape(struct strict *s)
 {
     char c = s->i + 1 < s->n ? s->p[s->i + 1] : '\0';
-    if (c != 'u') {
-        if (c == '\0' || !strchr("\"\\/bfnrt", c))
-            return expected(s, "a valid escape");
+    if (json_escape_letter[(unsigned char)c]) {
         s->i += 2;
         return 0;
     }
+    if (c != 'u')
+        return expected(s, "a valid escape");
     int unit = hex4(s, s->i + 2);
     if (unit < 0)
         return expected(s, "\\u and four hexadecimal digits");
@@ -145,14 +81,11 @@ static int escape(struct strict *s)
     return 0;
 }
 
-/* Bytes above 0x7f, as many as there are in a row. */
+/* Text that is not all ASCII, as far as it goes on without an escape or an end. */
 static int high(struct strict *s)
 {
-    size_t end = s->i;
-    while (end < s->n && (unsigned char)s->p[end] >= 0x80)
-        end++;
-    size_t ok = utf8_valid_prefix((struct str){s->p + s->i, end - s->i});
-    s->i += ok;
+    size_t end = scan(s->p, s->i, s->n, SCAN_STRING);
+    s->i += utf8_valid_prefix((struct str){s->p + s->i, end - s->i});
     return s->i == end ? 0 : expected(s, "valid UTF-8");
 }
 
@@ -167,7 +100,7 @@ static int string(struct strict *s)
 {
     size_t from = ++s->i;
     for (;;) {
-        s->i = json_plain_run(s->p, s->i, s->n, 1);
+        s->i = scan(s->p, s->i, s->n, SCAN_STRING | SCAN_HIGH);
         if (s->i >= s->n)
             return expected(s, "the end of a string");
         unsigned char c = (unsigned char)s->p[s->i];

@@ -22,15 +22,5 @@ struct json_shape {
  */
 int json_strict(struct str text, struct json_shape *ret_shape, struct err *err);
 
-/* Index of the first byte at or after i that a JSON string cannot hold as it is: '"',
- * '\\', a control character; or n. Bytes above 0x7f also stop it if stop_high is set.
- */
-size_t json_plain_run(const char *p, size_t i, size_t n, int stop_high);
-
-/* Copies the bytes that may stand in a JSON string as they are (and are ASCII) up to
- * the first other one; returns how many. May write up to 15 bytes more to `to` than
- * that. */
-size_t json_copy_plain(char *to, const char *p, size_t n);
-
-/* Copies up to the first backslash; likewise. */
-size_t json_copy_unescaped(char *to, const char *p, size_t n);
+/* What the letter behind a backslash stands for; 0: it makes no escape of two bytes. */
+extern const char json_escape_letter[256];

@@ -1,6 +1,6 @@
 #include "base/json_write.h"
 #include "base/base64.h"
-#include "base/json_strict.h"
+#include "base/scan.h"
 #include "base/utf8.h"
 #include <assert.h>
 #include <stdio.h>
@@ -76,27 +76,11 @@ void jw_key_any(struct json_writer *w, struct str key)
     w->after_key = true;
 }
 
-static const char *short_escape(unsigned char c)
-{
-    switch (c) {
-    case '"':
-        return "\\\"";
-    case '\\':
-        return "\\\\";
-    case '\n':
-        return "\\n";
-    case '\r':
-        return "\\r";
-    case '\t':
-        return "\\t";
-    case '\b':
-        return "\\b";
-    case '\f':
-        return "\\f";
-    default:
-        return NULL;
-    }
-}
+/* The letter that stands for a character in an escape of two bytes, or 0. */
+static const char short_escape[256] = {
+    ['"'] = '"',  ['\\'] = '\\', ['\n'] = 'n', ['\r'] = 'r',
+    ['\t'] = 't', ['\b'] = 'b',  ['\f'] = 'f',
+};
 
 /* How many bytes of invalid UTF-8 one U+FFFD stands for: the maximal part of a
  * character. */
@@ -108,45 +92,53 @@ static size_t bad_bytes(struct str s)
     return n;
 }
 
+/* Bytes above 0x7f, of which some are no UTF-8: a valid run, or U+FFFD for what is not.
+ */
+static char *replace_bad(char *to, const char **p, const char *end)
+{
+    const char *high = *p;
+    while (high < end && (unsigned char)*high >= 0x80)
+        high++;
+    struct str run = {*p, (size_t)(high - *p)};
+    size_t good = utf8_valid_prefix(run);
+    if (good) {
+        memcpy(to, run.p, good);
+        *p += good;
+        return to + good;
+    }
+    memcpy(to, "\xef\xbf\xbd", 3);
+    *p += bad_bytes(run);
+    return to + 3;
+}
+
 /* The character at *p that cannot stand as it is, to `to` (6 bytes of room a byte of
  * input). Moves *p behind it and returns the new end of the output. */
 static char *escape_one(char *to, const char **p, const char *end)
 {
     static const char hex[] = "0123456789abcdef";
     unsigned char c = (unsigned char)**p;
-    if (c >= 0x80) {
-        const char *high = *p;
-        while (high < end && (unsigned char)*high >= 0x80)
-            high++;
-        struct str run = {*p, (size_t)(high - *p)};
-        size_t good = utf8_valid_prefix(run);
-        if (good) {
-            memcpy(to, run.p, good);
-            *p += good;
-            return to + good;
-        }
-        memcpy(to, "\xef\xbf\xbd", 3);
-        *p += bad_bytes(run);
-        return to + 3;
-    }
-    const char *brief = short_escape(c);
+    if (c >= 0x80)
+        return replace_bad(to, p, end);
     ++*p;
-    if (brief) {
-        memcpy(to, brief, 2);
-        return to + 2;
+    *to++ = '\\';
+    if (short_escape[c]) {
+        *to++ = short_escape[c];
+        return to;
     }
-    memcpy(to, "\\u00", 4);
-    to[4] = hex[c >> 4];
-    to[5] = hex[c & 15];
-    return to + 6;
+    memcpy(to, "u00", 3);
+    to[3] = hex[c >> 4];
+    to[4] = hex[c & 15];
+    return to + 5;
 }
 
-/* Room for 6 bytes a byte of input, and 16 more: plain runs are copied in whole blocks.
- */
+/* Room for 6 bytes a byte of input, and SCAN_BLOCK more. */
 static char *escape_block(char *to, const char *p, const char *end)
 {
+    bool valid = utf8_valid((struct str){p, (size_t)(end - p)});
     while (p < end) {
-        size_t run = json_copy_plain(to, p, (size_t)(end - p));
+        size_t left = (size_t)(end - p);
+        size_t run = valid ? scan_copy(to, p, left, SCAN_STRING)
+                           : scan_copy(to, p, left, SCAN_STRING | SCAN_HIGH);
         to += run;
         p += run;
         if (p < end)
@@ -167,7 +159,7 @@ static size_t block_length(struct str s)
 /* Near the buffer's maximum: only what is really needed is asked for. */
 static void escape_exactly(struct buf *b, struct str s)
 {
-    char room[6 * 256 + 16];
+    char room[6 * 256 + SCAN_BLOCK];
     b->overflow = false;
     while (s.n && !b->overflow) {
         size_t n = s.n < 256 ? s.n : 256;
@@ -182,9 +174,12 @@ void json_escape(struct buf *b, struct str s)
 {
     if (b->overflow)
         return;
+    size_t likely = s.n + s.n / 8; /* grow once, not by doubling */
+    if (s.n > BLOCK && likely <= b->max - b->n)
+        buf_reserve(b, likely);
     while (s.n) {
         size_t n = block_length(s);
-        char *to = buf_reserve(b, 6 * n + 16);
+        char *to = buf_reserve(b, 6 * n + SCAN_BLOCK);
         if (!to) {
             escape_exactly(b, s);
             return;
@@ -196,7 +191,7 @@ void json_escape(struct buf *b, struct str s)
 
 size_t json_escaped_len(struct str s)
 {
-    char room[6 * 256 + 16];
+    char room[6 * 256 + SCAN_BLOCK];
     size_t total = 0;
     while (s.n) {
         size_t n = s.n < 256 ? s.n : 256;
@@ -291,7 +286,7 @@ void jw_json(struct json_writer *w, struct json v)
         if (c == ' ' || c == '\n' || c == '\r' || c == '\t')
             continue;
         if (c == '"') {
-            while ((i = json_plain_run(raw.p, i, raw.n, 0)) < raw.n && raw.p[i] == '\\')
+            while ((i = scan(raw.p, i, raw.n, SCAN_STRING)) < raw.n && raw.p[i] == '\\')
                 i += 2;
             i++;
         }

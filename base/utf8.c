@@ -1,4 +1,5 @@
 #include "base/utf8.h"
+#include "base/scan.h"
 #include <stdint.h>
 
 /* Length of the character that starts with c, or 0 if none does. */
@@ -56,20 +57,13 @@ size_t utf8_valid_prefix(struct str s)
 {
     const unsigned char *p = (const unsigned char *)s.p;
     size_t i = 0;
-    while (i < s.n) {
-        while (i + 8 <= s.n) {
-            uint64_t word;
-            memcpy(&word, p + i, 8);
-            if (word & 0x8080808080808080u)
-                break;
-            i += 8;
+    while ((i = scan(s.p, i, s.n, SCAN_HIGH)) < s.n) {
+        while (i < s.n && p[i] >= 0x80) {
+            size_t len = character(p + i, s.n - i);
+            if (len == 0)
+                return i;
+            i += len;
         }
-        if (i >= s.n)
-            break;
-        size_t len = character(p + i, s.n - i);
-        if (len == 0)
-            return i;
-        i += len;
     }
     return i;
 }

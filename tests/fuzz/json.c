@@ -21,7 +21,15 @@ static void walk(struct json v, struct arena *a)
     double d;
     json_i64(v, &i);
     json_f64(v, &d);
-    require(utf8_valid(json_str(v, a)));
+    struct str whole = json_str(v, a);
+    require(utf8_valid(whole));
+    char room[JSON_PARTS_ROOM_LEAST];
+    struct json_parts parts = json_parts(v);
+    for (struct str part; (part = json_parts_next(&parts, room, sizeof room)).n;) {
+        require(str_starts(whole, part));
+        whole = str_from(whole, part.n);
+    }
+    require(whole.n == 0);
     size_t n = 0;
     for (struct json k = json_first(v); json_present(k); k = json_next(k), n++) {
         if (type == JSON_OBJECT) {

@@ -169,6 +169,120 @@ static void long_strings(void **state)
     buf_finish(&b);
 }
 
+static void assert_parts(struct json v, struct str value)
+{
+    char room[JSON_PARTS_ROOM_LEAST];
+    struct buf all;
+    buf_init(&all, value.n + 1);
+    struct json_parts parts = json_parts(v);
+    for (struct str part; (part = json_parts_next(&parts, room, sizeof room)).n;)
+        buf_adds(&all, part);
+    assert_true(str_eq(buf_str(&all), value));
+    buf_finish(&all);
+}
+
+static void check_string(const char *text, const char *value, size_t before,
+                         size_t behind)
+{
+    char source[200], right[200];
+    int n = snprintf(source, sizeof source, "\"%.*s%s%.*s\"", (int)before,
+                     "................................................", text,
+                     (int)behind, "--------------------------------");
+    struct str given = {source, (size_t)n};
+    struct arena a = {0};
+    struct json_doc doc;
+    struct err err;
+    int rc = json_parse(&doc, &a, given, &err);
+    if ((rc == 0) != (value != NULL))
+        fail_msg("%s: %s", source, rc == 0 ? "accepted" : err.msg);
+    if (value) {
+        n = snprintf(right, sizeof right, "%.*s%s%.*s", (int)before,
+                     "................................................", value,
+                     (int)behind, "--------------------------------");
+        struct str expected = {right, (size_t)n};
+        struct buf written;
+        struct json_writer w;
+        assert_true(str_eq(json_str(json_root(&doc), &a), expected));
+        assert_parts(json_root(&doc), expected);
+        buf_init(&written, 2048);
+        jw_init(&w, &written);
+        jw_str(&w, expected);
+        assert_int_equal(json_parse(&doc, &a, buf_str(&written), &err), 0);
+        assert_true(json_str_is(json_root(&doc), expected));
+        buf_finish(&written);
+    }
+    arena_finish(&a);
+}
+
+/* Parts of a string longer than the room: borrowed and made ones. */
+static void parts_of_a_long_string(void **state)
+{
+    (void)state;
+    struct buf value, text;
+    struct json_writer w;
+    buf_init(&value, 1 << 20);
+    buf_init(&text, 1 << 21);
+    for (int i = 0; i < 3000; i++) {
+        buf_addf(
+            &value, "%.*s", i % 700 == 0 ? 600 : i % 7, /* now and then plain */
+            "0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvw"
+            "0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvw"
+            "0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvw"
+            "0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvw");
+        buf_addz(&value, i % 3 ? "\n" : "\xe2\x82\xac\x01");
+    }
+    jw_init(&w, &text);
+    jw_str(&w, buf_str(&value));
+    struct arena a = {0};
+    struct json_doc doc;
+    struct err err;
+    assert_int_equal(json_parse(&doc, &a, buf_str(&text), &err), 0);
+    assert_true(str_eq(json_str(json_root(&doc), &a), buf_str(&value)));
+    assert_parts(json_root(&doc), buf_str(&value));
+    struct json_parts none = json_parts((struct json){0});
+    char room[JSON_PARTS_ROOM_LEAST];
+    assert_int_equal(json_parts_next(&none, room, sizeof room).n, 0);
+    arena_finish(&a);
+    buf_finish(&text);
+    buf_finish(&value);
+}
+
+/* What a string may and may not hold, at every place relative to the blocks that are
+ * looked at together; read whole and in parts, and written again. */
+static void strings_across_blocks(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *value; /* value NULL: refused */
+    } rows[] = {
+        {"\\n", "\n"},
+        {"\\\"", "\""},
+        {"\\\\", "\\"},
+        {"\\/", "/"},
+        {"\\u00e9", "\xc3\xa9"},
+        {"\\uD83D\\uDE00", "\xf0\x9f\x98\x80"},
+        {"\\u0001", "\x01"},
+        {"\xc3\xa9", "\xc3\xa9"},
+        {"\xe2\x82\xac\\t\xf0\x9f\x98\x80", "\xe2\x82\xac\t\xf0\x9f\x98\x80"},
+        {"\\\\\\\\\\n\\\"", "\\\\\n\""},
+        {"\\x", NULL},
+        {"\\u00g0", NULL},
+        {"\\ud83d", NULL},
+        {"\\ud83d\\u0041", NULL},
+        {"\x1f", NULL},
+        {"\xc3", NULL},
+        {"\xc3\"", NULL},
+        {"\xed\xa0\x80", NULL},
+        {"\xe2\x82\\n", NULL},
+        {"\"", NULL},
+    };
+    enum { BEFORE = 36, BEHIND = 20, ROWS = sizeof rows / sizeof rows[0] };
+    for (size_t r = 0; r < ROWS; r++)
+        for (size_t before = 0; before < BEFORE; before++)
+            for (size_t behind = 0; behind < BEHIND; behind++)
+                check_string(rows[r].text, rows[r].value, before, behind);
+}
+
 static void integers(void **state)
 {
     (void)state;
@@ -233,9 +347,14 @@ static void writes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(public_suite),     cmocka_unit_test(refusals_say_where),
-        cmocka_unit_test(depth_is_bounded), cmocka_unit_test(lookups),
-        cmocka_unit_test(long_strings),     cmocka_unit_test(integers),
+        cmocka_unit_test(public_suite),
+        cmocka_unit_test(refusals_say_where),
+        cmocka_unit_test(depth_is_bounded),
+        cmocka_unit_test(lookups),
+        cmocka_unit_test(long_strings),
+        cmocka_unit_test(strings_across_blocks),
+        cmocka_unit_test(parts_of_a_long_string),
+        cmocka_unit_test(integers),
         cmocka_unit_test(writes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
