@@ -38,6 +38,7 @@ struct sandbox_backend {
                       struct file_op *op); /* -> op->open_fn, file_op_free */
     void (*write_file)(void *self,
                        struct file_op *op); /* -> op->write_fn, file_op_free */
+    bool fills; /* write_file writes with file_op_write(), and not op->content */
     void (*make_dir)(void *self, struct file_op *op); /* -> op->done_fn, file_op_free */
 
     /* These answer with sandbox_op_done(). op->sandbox is the running one, or NULL:
@@ -168,7 +169,9 @@ struct file_op {
     struct sandbox *sandbox;
     char path[SANDBOX_PATH_MAX + 1];
     struct str content;
-    bool parents; /* make_dir */
+    file_fill_fn *fill; /* instead of content */
+    struct buf filled;  /* what content points to, of a backend that does not fill */
+    bool parents;       /* make_dir */
     file_open_fn *open_fn;
     file_write_fn *write_fn;
     sandbox_done_fn *done_fn;
@@ -238,6 +241,8 @@ void command_input_gone(struct command *c);
 struct sandbox *sandbox_find(struct sandboxes *set, uint64_t id);
 struct command *command_find(struct sandboxes *set, uint64_t id);
 void file_op_free(struct file_op *op);
+/* The content to a file, by whichever way it is given. */
+int file_op_write(struct file_op *op, int fd, struct err *err);
 
 /* lifecycle.c */
 void sandbox_touch(struct sandbox *sb); /* it is used: its idle time starts anew */

@@ -1,10 +1,23 @@
 /* Files and directories: what is asked of a backend about a path. */
+#include "base/fd.h"
 #include "base/mem.h"
 #include "sandbox/backend.h"
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 void file_op_free(struct file_op *op)
 {
+    buf_finish(&op->filled);
     mem_free(op);
+}
+
+int file_op_write(struct file_op *op, int fd, struct err *err)
+{
+    if (op->fill)
+        return op->fill(op->ctx, fd, err);
+    return fd_write_all(fd, op->content) < 0 ? err_sys(err, errno, "%.150s", op->path)
+                                             : 0;
 }
 
 static struct file_op *file_op_new(struct sandboxes *set, uint64_t sandbox,
@@ -54,6 +67,55 @@ void file_write(struct sandboxes *set, uint64_t sandbox, struct str path,
     op->content = content;
     op->write_fn = fn;
     op->ctx = ctx;
+    set->backend->write_file(set->impl, op);
+}
+
+static int read_all(int fd, struct buf *to)
+{
+    enum { CHUNK = 1024 * 1024 };
+    ssize_t n = 1;
+    while (n > 0) {
+        char *room = buf_reserve(to, CHUNK);
+        n = room ? pread(fd, room, CHUNK, (off_t)to->n) : -1;
+        if (n > 0)
+            to->n += (size_t)n;
+    }
+    return (int)n;
+}
+
+/* Has the content in one piece, for a backend that wants it so. */
+static int collect(struct file_op *op, struct err *err)
+{
+    int fd = memfd_create("sandquay", MFD_CLOEXEC);
+    int rc =
+        fd < 0 ? err_sys(err, errno, "collecting a file") : op->fill(op->ctx, fd, err);
+    buf_init(&op->filled, SANDBOX_FILE_WRITE_MAX + 2 * 1024 * 1024);
+    if (rc == 0 && read_all(fd, &op->filled) < 0)
+        rc = err_set(err, ERR_LIMIT, "a file of more than %d MiB",
+                     SANDBOX_FILE_WRITE_MAX / (1024 * 1024));
+    fd_close(&fd);
+    op->content = buf_str(&op->filled);
+    op->fill = NULL;
+    return rc;
+}
+
+void file_fill(struct sandboxes *set, uint64_t sandbox, struct str path,
+               file_fill_fn *fill, file_write_fn *fn, void *ctx)
+{
+    struct err err;
+    struct file_op *op = file_op_new(set, sandbox, path, &err);
+    if (!op) {
+        fn(ctx, false, &err);
+        return;
+    }
+    op->fill = fill;
+    op->write_fn = fn;
+    op->ctx = ctx;
+    if (!set->backend->fills && collect(op, &err) < 0) {
+        file_op_free(op);
+        fn(ctx, false, &err);
+        return;
+    }
     set->backend->write_file(set->impl, op);
 }
 

@@ -100,6 +100,7 @@ const struct sandbox_backend sandbox_local = {
     .forget = forget,
     .open_file = file,
     .write_file = file,
+    .fills = true,
     .list = local_list,
     .stop = local_stop,
     .update = local_update,

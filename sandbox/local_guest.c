@@ -375,28 +375,15 @@ static void file_failed(struct box *box, struct pending *p,
     finish_file(op, false, &err);
 }
 
-static int write_all(int fd, struct str bytes)
-{
-    while (bytes.n) {
-        ssize_t n = write(fd, bytes.p, bytes.n);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return -1;
-        bytes = str_from(bytes, (size_t)n);
-    }
-    return 0;
-}
-
 /* The temporary file is open: fill it and have it take its place. */
 static void file_opened_for_writing(struct box *box, struct pending *p, int fd,
                                     const struct guest_opened *opened)
 {
-    struct err err;
-    struct guest_failed failed = {0};
+    struct err err, ignored;
     struct file_op *op = p->op;
-    bool ok = write_all(fd, op->content) == 0;
-    failed.sys = errno;
+    bool ok = file_op_write(op, fd, &err) == 0;
+    if (!ok && err.sys)
+        explain_file(&(struct guest_failed){.sys = err.sys}, op->path, &err);
     struct guest_commit request = {.token = opened->token, .keep = ok};
     struct pending *commit = expect(box, PENDING_COMMIT);
     commit->existed = opened->existed;
@@ -406,9 +393,7 @@ static void file_opened_for_writing(struct box *box, struct pending *p, int fd,
                                              .id = commit->id,
                                              .body = &request,
                                              .body_bytes = sizeof request},
-                          &err);
-    if (!ok)
-        explain_file(&failed, op->path, &err);
+                          ok ? &err : &ignored);
     done(box, p);
     if (rc < 0)
         done(box, commit);

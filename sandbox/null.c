@@ -7,6 +7,7 @@
  *   cat         echoes its input until that is closed
  * Each is a program, too, for those that are started without a shell. The only
  * directory is /workspace. */
+#include "base/fd.h"
 #include "base/mem.h"
 #include "sandbox/backend.h"
 #include <signal.h>
@@ -429,16 +430,19 @@ static void open_file(void *self, struct file_op *op)
 static void write_file(void *self, struct file_op *op)
 {
     (void)self;
+    struct err err;
     struct null_file *f = find_file(op);
     bool existed = f != NULL;
-    if (!f)
-        f = file_new(op->sandbox->impl, op->path);
-    struct err err;
-    bool ok = ftruncate(f->fd, 0) == 0 &&
-              pwrite(f->fd, op->content.p, op->content.n, 0) == (ssize_t)op->content.n;
-    if (!ok)
-        err_set(&err, ERR_IO, "memory file");
-    op->write_fn(op->ctx, existed, ok ? NULL : &err);
+    int fd = memfd_create("null", MFD_CLOEXEC);
+    int rc = file_op_write(op, fd, &err);
+    if (rc < 0) {
+        fd_close(&fd);
+    } else {
+        f = f ? f : file_new(op->sandbox->impl, op->path);
+        fd_close(&f->fd);
+        f->fd = fd;
+    }
+    op->write_fn(op->ctx, existed, rc < 0 ? &err : NULL);
     file_op_free(op);
 }
 
@@ -456,6 +460,7 @@ const struct sandbox_backend sandbox_null = {
     .forget = forget,
     .open_file = open_file,
     .write_file = write_file,
+    .fills = true,
     .list = list,
     .stop = stop,
     .update = update,

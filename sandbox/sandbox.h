@@ -297,6 +297,13 @@ typedef void file_write_fn(void *ctx, bool existed, const struct err *err);
 void file_write(struct sandboxes *set, uint64_t sandbox, struct str path,
                 struct str content, file_write_fn *fn, void *ctx);
 
+/* The same for content that is not in one piece: `fill` writes all of it to fd (a file
+ * that blocks), or gives err, and then nothing is changed. It is called at most once,
+ * before fn, with the same ctx. */
+typedef int file_fill_fn(void *ctx, int fd, struct err *err);
+void file_fill(struct sandboxes *set, uint64_t sandbox, struct str path,
+               file_fill_fn *fill, file_write_fn *fn, void *ctx);
+
 /* Makes a directory. parents: those that are missing, too, and one that exists is fine.
  */
 void dir_make(struct sandboxes *set, uint64_t sandbox, struct str path, bool parents,

@@ -1,7 +1,10 @@
 /* The set of sandboxes and commands over the null backend: owners, names, limits, time
  * limits, watchers, input. */
-#include "sandbox/sandbox.h"
+#include "base/buf.h"
+#include "base/fd.h"
+#include "sandbox/backend.h"
 #include "tests/unit/check.h"
+#include <unistd.h>
 
 struct world {
     struct loop *loop;
@@ -193,6 +196,75 @@ static void input_and_output(void **state)
     tear_down(&w);
 }
 
+struct filled {
+    bool fails, existed;
+    int fills, written;
+    enum err_kind kind;
+    struct buf content;
+};
+
+static int fill(void *ctx, int fd, struct err *err)
+{
+    struct filled *f = ctx;
+    f->fills++;
+    assert_int_equal(f->written, 0);
+    if (fd_write_all(fd, STR("in ")) < 0 || fd_write_all(fd, STR("parts")) < 0)
+        return err_set(err, ERR_IO, "writing");
+    return f->fails ? err_set(err, ERR_CANCELLED, "not wanted any more") : 0;
+}
+
+static void on_written(void *ctx, bool existed, const struct err *err)
+{
+    struct filled *f = ctx;
+    f->written++;
+    f->existed = existed;
+    f->kind = err ? err->kind : ERR_NONE;
+}
+
+static void on_file(void *ctx, int fd, uint64_t size_bytes, const struct err *err)
+{
+    struct filled *f = ctx;
+    assert_null(err);
+    char *to = buf_reserve(&f->content, (size_t)size_bytes + 1);
+    assert_int_equal(pread(fd, to, (size_t)size_bytes + 1, 0), size_bytes);
+    f->content.n = (size_t)size_bytes;
+}
+
+/* Content in parts, for a backend that opens the file first and for one that wants the
+ * content in one piece. */
+static void a_file_in_parts(void **state)
+{
+    (void)state;
+    struct sandbox_backend whole = sandbox_null;
+    whole.fills = false;
+    const struct sandbox_backend *backends[] = {&sandbox_null, &whole};
+    for (size_t i = 0; i < 2; i++) {
+        struct world w = {0};
+        struct err err;
+        struct sandbox_config config = {.temp_dir = "/tmp"};
+        sandbox_limits_default(&config.limits);
+        assert_int_equal(loop_new(&w.loop, &err), 0);
+        assert_int_equal(sandboxes_new(&w.set, w.loop, backends[i], &config, &err), 0);
+        uint64_t sandbox = open_sandbox(&w, 1, STR(""));
+        struct filled f = {0};
+        file_fill(w.set, sandbox, STR("/f"), fill, on_written, &f);
+        assert_int_equal(f.fills + f.written, 2);
+        assert_int_equal(f.kind, ERR_NONE);
+        buf_init(&f.content, 100);
+        file_open(w.set, sandbox, STR("/f"), on_file, &f);
+        assert_true(str_eq(buf_str(&f.content), STR("in parts")));
+        buf_finish(&f.content);
+        f = (struct filled){.fails = true};
+        file_fill(w.set, sandbox, STR("/g"), fill, on_written, &f);
+        assert_int_equal(f.kind, ERR_CANCELLED);
+        f = (struct filled){0};
+        file_fill(w.set, sandbox + 1, STR("/g"), fill, on_written, &f);
+        assert_int_equal(f.fills, 0);
+        assert_int_equal(f.kind, ERR_NOT_FOUND);
+        tear_down(&w);
+    }
+}
+
 /* A reader that is slow loses nothing: the command waits for it. */
 static void a_held_back_command(void **state)
 {
@@ -237,6 +309,7 @@ int main(void)
         cmocka_unit_test(programs_without_a_shell),
         cmocka_unit_test(a_time_limit_ends_it),
         cmocka_unit_test(input_and_output),
+        cmocka_unit_test(a_file_in_parts),
         cmocka_unit_test(a_held_back_command),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
