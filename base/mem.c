@@ -1,5 +1,6 @@
 #include "base/mem.h"
 #include "base/log.h"
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,4 +40,23 @@ char *mem_strndup(const char *p, size_t n)
         memcpy(copy, p, n);
     copy[n] = '\0';
     return copy;
+}
+
+void mem_keep(size_t size_bytes)
+{
+    /* glibc: blocks below the one come from the heap, whose end is given back above the
+     * other. Other libraries keep what they like. */
+#ifdef __GLIBC__
+    mallopt(M_MMAP_THRESHOLD, (int)size_bytes);
+    mallopt(M_TRIM_THRESHOLD, (int)size_bytes);
+#else
+    (void)size_bytes;
+#endif
+}
+
+void mem_give_back(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }

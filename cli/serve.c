@@ -1,6 +1,7 @@
 /* sandquay serve: one MCP session on stdin and stdout. Nothing of the sandboxes is
  * touched before the first tool call needs one. */
 #include "base/log.h"
+#include "base/mem.h"
 #include "cli/verbs.h"
 #include "mcp/server.h"
 #include "tools/tools.h"
@@ -11,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { OWNER_STDIO = 1 };
+enum { OWNER_STDIO = 1, MEMORY_KEPT = 32 * 1024 * 1024 };
 
 /* Of the default sandbox of a principal, which never goes away by itself. */
 enum { IDLE_STOP_MS = 30 * 60 * 1000, IDLE_DELETE_MS = 24 * 3600 * 1000 };
@@ -129,6 +130,7 @@ int serve_main(int argc, char **argv)
         err_remedy(&err, "see sandquay serve --help");
         return verb_fail("serve", &err, EXIT_WRONG_USE);
     }
+    mem_keep(MEMORY_KEPT);
     bool terminal = isatty(0);
     if (stdio_claim(&fds, &err) < 0)
         return verb_fail("serve", &err, 1);

@@ -25,6 +25,7 @@ enum {
     FLUSH_BYTES = 256 * 1024,    /* a batch's output that need not wait for its end */
     OUTPUT_HIGH = 16 * 1024 * 1024,
     LINGER_MS = 900, /* after EOF, for output that the peer has not taken yet */
+    REST_MS = 1000,  /* of quiet after large messages, then their memory goes back */
 };
 
 struct stdio {
@@ -34,7 +35,7 @@ struct stdio {
     struct loop_io *in, *out, *parent;
     struct loop_signal *signals[3];
     struct loop_later *flush_later, *end_later;
-    struct loop_timer *linger;
+    struct loop_timer *linger, *rest;
     struct buf line;
     size_t head, scanned, sent;
     bool in_regular;
@@ -72,6 +73,7 @@ static void end(struct stdio *t)
     loop_io_want(t->in, 0);
     loop_io_want(t->out, 0);
     loop_timer_stop(t->linger);
+    loop_timer_stop(t->rest);
     loop_later_ask(t->end_later);
 }
 
@@ -294,6 +296,8 @@ static void on_readable(void *ctx, unsigned events)
         if (waiting(t) >= OUTPUT_HIGH)
             break;
     }
+    if (taken >= READ_KEEP)
+        loop_timer_start(t->rest, REST_MS);
     flush_and_go_on(t);
     /* Input that was written and closed at once is answered before the end (`echo ... |
      * sandquay serve`): see here whether it is. Costs a read(2) per tool call only. */
@@ -308,6 +312,12 @@ static void on_readable(void *ctx, unsigned events)
 static void on_linger(void *ctx)
 {
     end(ctx);
+}
+
+static void on_rest(void *ctx)
+{
+    (void)ctx;
+    mem_give_back();
 }
 
 static void on_signal(void *ctx, int signum)
@@ -363,6 +373,7 @@ int stdio_new(struct stdio **ret_stdio, struct loop *loop, struct mcp_server *se
     t->flush_later = loop_later_new(loop, on_flush, t);
     t->end_later = loop_later_new(loop, on_end, t);
     t->linger = loop_timer_new(loop, on_linger, t);
+    t->rest = loop_timer_new(loop, on_rest, t);
     t->in = loop_io_new(loop, t->in_fd.fd, on_readable, t);
     t->out = loop_io_new(loop, t->out_fd.fd, on_writable, t);
     static const int signums[3] = {SIGTERM, SIGINT, SIGHUP};
@@ -389,6 +400,7 @@ void stdio_free(struct stdio *t)
     loop_later_free(t->flush_later);
     loop_later_free(t->end_later);
     loop_timer_free(t->linger);
+    loop_timer_free(t->rest);
     buf_finish(&t->line);
     mem_free(t);
 }
