@@ -8,7 +8,7 @@ static const char limits[] =
     "runs\n"
     "                          there can change and delete what is in it\n"
     "  --workspace-readonly    ... but cannot write to it\n"
-    "  --sandbox NAME          a named sandbox: its /workspace and home are kept\n"
+    "  --sandbox NAME          a named sandbox: its files are kept\n"
     "  --memory SIZE           of a sandbox, e.g. 512m (default 2g)\n"
     "  --pids N                processes and threads of a sandbox (default 512)\n"
     "  --cpus N                e.g. 0.5 (default: all)\n"

@@ -98,9 +98,8 @@ static bool wait_for_holder(struct local *l, struct sandbox *sb, const struct er
 
 static int make_places(const struct local_hold *hold, struct err *err)
 {
-    if ((mkdirat(hold->dir, "workspace", 0755) < 0 && errno != EEXIST) ||
-        (mkdirat(hold->dir, "home", 0700) < 0 && errno != EEXIST))
-        return err_sys(err, errno, "making a sandbox's directories");
+    if (mkdirat(hold->dir, "files", 0755) < 0 && errno != EEXIST)
+        return err_sys(err, errno, "making a sandbox's directory");
     return 0;
 }
 

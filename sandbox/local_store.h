@@ -3,8 +3,8 @@
  *
  *   lock         locked by its holder as long as any process of the sandbox lives
  *   record.json  what it is; a directory without one is nothing yet
- *   workspace/   /workspace inside
- *   home/        /root inside
+ *   files/       all that has been written inside: root/ is the root, layers/ what
+ *                lies over the machine's /usr
  *
  * What is deleted first moves to <state>/trash, in one step, and is removed there by a
  * process of its own; what a crash leaves is removed by the next start. */

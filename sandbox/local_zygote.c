@@ -149,27 +149,17 @@ static void on_impatience(void *ctx)
     give_up(box, &err);
 }
 
-/* The directories of a kept sandbox; a workspace of the host goes before. */
-static void find_places(const struct box *box, char workspace[4096], char home[4096])
-{
-    home[0] = '\0';
-    if (box->hold.dir < 0)
-        return;
-    snprintf(home, 4096, "%.4000s/home", box->hold.path);
-    if (!workspace[0])
-        snprintf(workspace, 4096, "%.4000s/workspace", box->hold.path);
-}
-
 static int ask_for_box(struct box *box, struct err *err)
 {
     const struct sandbox_config *config = &box->local->set->config;
     struct sandbox *sb = box->sandbox;
     const struct sandbox_spec *spec = sandbox_in_force(sb);
-    char workspace[4096], home[4096];
+    char workspace[4096], files[4096] = "";
     if (local_workspace_find(sb, workspace, err) < 0)
         return -1;
     sb->workspace = workspace[0] ? config->workspace : NULL;
-    find_places(box, workspace, home);
+    if (box->hold.dir >= 0)
+        snprintf(files, sizeof files, "%.4000s/files", box->hold.path);
     struct zygote_create request = {
         .memory_bytes = spec->memory_bytes,
         .disk_bytes = spec->disk_bytes,
@@ -183,7 +173,7 @@ static int ask_for_box(struct box *box, struct err *err)
     };
     struct buf tail;
     buf_init(&tail, GUEST_MESSAGE_MAX / 2);
-    const char *strings[] = {sb->name[0] ? sb->name : "sandbox", workspace, home};
+    const char *strings[] = {sb->name[0] ? sb->name : "sandbox", workspace, files};
     const int fds[] = {box->guest_end, box->hold.lock};
     for (size_t i = 0; i < CREATE_STRINGS; i++)
         buf_add(&tail, strings[i], strlen(strings[i]) + 1);

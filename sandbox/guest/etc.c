@@ -1,6 +1,7 @@
 #include "sandbox/guest/etc.h"
 #include "base/buf.h"
 #include "base/fd.h"
+#include "sandbox/guest/inside.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -136,36 +137,30 @@ size_t etc_files(struct etc_file to[ETC_FILES_MAX], const char *host_name)
     return add(to, n, "/opt/sandquay/bin/sudo", STR(sudo_script), 0755);
 }
 
-static int put(const char *root, const struct etc_file *file)
+static int put(const struct etc_file *file)
 {
-    char full[512];
-    snprintf(full, sizeof full, "%s%s", root, file->path);
-    int fd =
-        open(full, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, file->mode);
+    const char *name;
+    int parent = inside_parent(file->path, &name);
+    if (str_starts(str_of(file->path), STR("/opt/sandquay/")))
+        unlinkat(parent, name, 0); /* ours: renewed */
+    int fd = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+                    file->mode);
+    bool there = fd < 0 && errno == EEXIST; /* of an earlier run: the sandbox's own */
     ssize_t n = fd < 0 ? -1 : write(fd, file->text.p, file->text.n);
     int saved = errno;
     fd_close(&fd);
+    fd_close(&parent);
     errno = saved;
-    return n == (ssize_t)file->text.n ? 0 : -1;
+    return there || n == (ssize_t)file->text.n ? 0 : -1;
 }
 
-static void make_dir(const char *root, const char *path)
-{
-    char full[512];
-    snprintf(full, sizeof full, "%s%s", root, path);
-    mkdir(full, 0755);
-}
-
-int etc_write(const char *root, const char *host_name)
+int etc_write(const char *host_name)
 {
     struct etc_file file[ETC_FILES_MAX];
     size_t count = etc_files(file, host_name);
     int rc = 0;
-    make_dir(root, "/etc/ssl");
-    make_dir(root, "/opt/sandquay");
-    make_dir(root, "/opt/sandquay/bin");
     for (size_t i = 0; i < count; i++)
-        rc |= put(root, &file[i]);
+        rc |= put(&file[i]);
     return rc;
 }
 

@@ -16,6 +16,7 @@ void etc_collect(void);
 /* All of them, the made ones and the sudo shim included; how many. The texts are valid
  * until etc_finish(). */
 size_t etc_files(struct etc_file to[ETC_FILES_MAX], const char *host_name);
-/* Writes them below `root`. 0, or -1 with errno. */
-int etc_write(const char *root, const char *host_name);
+/* Writes those that are not there yet into the root that is being built (inside.h). 0,
+ * or -1 with errno. */
+int etc_write(const char *host_name);
 void etc_finish(void);

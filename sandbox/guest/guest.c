@@ -124,7 +124,7 @@ static void set_up(struct guest *g, struct guest_setup *setup)
     run_init(g);
     g->wishes = (struct seccomp_wishes){
         .clone3_later = true,
-        .no_set_id_bits = setup->plan.workspace[0] || setup->plan.home[0],
+        .no_set_id_bits = setup->plan.workspace[0],
         .no_memfd = !(g->layers & LAYER_CGROUP_MEMORY),
     };
     lock_down(g, setup->plan.id_range);

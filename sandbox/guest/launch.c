@@ -24,8 +24,8 @@ static int make_trees(struct guest_setup *setup, pid_t pid, uid_t base)
     setup->plan.tree[TREE_USR] = idmap_tree("/usr", userns);
     setup->plan.tree[TREE_DPKG] = idmap_tree("/var/lib/dpkg", userns);
     setup->plan.tree[TREE_ALTERNATIVES] = idmap_tree("/etc/alternatives", userns);
-    const char *dirs[] = {setup->plan.workspace, setup->plan.home};
-    const int index[] = {TREE_WORKSPACE, TREE_HOME};
+    const char *dirs[] = {setup->plan.workspace, setup->plan.files};
+    const int index[] = {TREE_WORKSPACE, TREE_FILES};
     int rc = 0;
     for (int i = 0; i < 2 && rc == 0; i++) {
         struct stat st;

@@ -130,7 +130,7 @@ static void create(struct wire_message *m)
                                      .workspace_readonly = request.workspace_readonly,
                                      .host_name = string[CREATE_NAME],
                                      .workspace = string[CREATE_WORKSPACE],
-                                     .home = string[CREATE_HOME]};
+                                     .files = string[CREATE_FILES]};
     for (int i = 0; i < TREE_COUNT; i++)
         setup.plan.tree[i] = -1;
     cgroup_make(&setup.groups, ++number, &request);

@@ -1,4 +1,5 @@
-/* Layout while it is built, on one tmpfs (so that one size limit covers all):
+/* Layout while it is built, on one tmpfs (so that one size limit covers all) or, for a
+ * kept sandbox, in its directory:
  *   /tmp/root     bound onto itself: the sandbox's root
  *   /tmp/layers   what overlays are made of; unreachable after pivot_root
  * Sources are cloned before anything is mounted, because mounting over /tmp could hide
@@ -7,6 +8,7 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "sandbox/guest/etc.h"
+#include "sandbox/guest/inside.h"
 #include "sandbox/guest/protocol.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -62,82 +64,131 @@ static void clone_sources(struct program *p)
     }
 }
 
-/* mkdir -p of a path inside the root; the root itself is there. */
-static void make_parents(const char *path)
+/* Attaches a tree at what is behind fd, and closes that. */
+static int attach_to(int tree, int fd)
 {
-    char dir[PATH_MAX];
-    snprintf(dir, sizeof dir, "%s", path);
-    for (char *p = dir + sizeof ROOT; (p = strchr(p, '/')); p++) {
-        *p = '\0';
-        mkdir(dir, 0755);
-        *p = '/';
-    }
+    int rc = fd < 0 ? -1
+                    : (int)syscall(SYS_move_mount, tree, "", fd, "",
+                                   MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+    int saved = errno;
+    fd_close(&fd);
+    errno = saved;
+    return rc;
 }
 
-static int do_bind(const struct plan_step *s, int tree, const char *target)
+/* mount(2) at what is behind fd, which is closed. */
+static int mount_at(const char *source, int fd, const char *type, unsigned long flags,
+                    const char *data)
+{
+    int rc = fd < 0 ? -1 : mount(source, inside_path(fd).text, type, flags, data);
+    int saved = errno;
+    fd_close(&fd);
+    errno = saved;
+    return rc;
+}
+
+/* A file to be mounted over. */
+static int make_file(const char *target)
+{
+    const char *name;
+    int parent = inside_parent(target, &name);
+    int fd = parent < 0 ? -1
+                        : openat(parent, name,
+                                 O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+    fd_close(&fd);
+    fd_close(&parent);
+    return inside_find(target);
+}
+
+static int do_bind(const struct plan_step *s, int tree)
 {
     uint64_t attributes = MOUNT_ATTR_NOSUID;
     if (tree < 0) {
         errno = ENOENT;
         return -1;
     }
-    make_parents(target);
-    if (s->op == PLAN_DEVICE) {
-        int fd = open(target, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-        fd_close(&fd);
+    if (s->op == PLAN_DEVICE)
         attributes |= MOUNT_ATTR_NOEXEC;
-    } else {
-        mkdir(target, 0755);
+    else
         attributes |= MOUNT_ATTR_NODEV | (s->op == PLAN_BIND ? MOUNT_ATTR_RDONLY : 0);
-    }
     if (set_attributes(tree, attributes) < 0)
         return -1;
-    return attach(tree, target);
+    return attach_to(tree, s->op == PLAN_DEVICE ? make_file(s->target)
+                                                : inside_dir(s->target, 0755));
 }
 
-static int do_host_link(const struct plan_step *s, const char *target)
+/* One that is there, of an earlier run, is fine. */
+static int do_link(const char *text, const char *target)
+{
+    const char *name;
+    int parent = inside_parent(target, &name);
+    int rc = parent < 0 ? -1 : symlinkat(text, parent, name);
+    rc = rc < 0 && errno == EEXIST ? 0 : rc;
+    int saved = errno;
+    fd_close(&parent);
+    errno = saved;
+    return rc;
+}
+
+static int do_host_link(const struct plan_step *s)
 {
     char text[PATH_MAX];
     ssize_t n = readlink(s->source, text, sizeof text - 1);
     if (n > 0) {
         text[n] = '\0';
-        return symlink(text, target);
+        return do_link(text, s->target);
     }
-    struct plan_step bind = {.op = PLAN_BIND, .source = s->source};
+    struct plan_step bind = {.op = PLAN_BIND, .source = s->source, .target = s->target};
     int tree = open_tree(s->source, 0);
-    int rc = do_bind(&bind, tree, target);
+    int rc = do_bind(&bind, tree);
     fd_close(&tree);
     return rc;
 }
 
-/* lower: the prepared tree; upper and work on the root's own tmpfs. */
-static int do_overlay(const struct plan_step *s, int tree, const char *target)
+static int make_layer(const char *path)
+{
+    return mkdir(path, 0755) < 0 && errno != EEXIST ? -1 : 0;
+}
+
+/* lower: the prepared tree; upper and work beside the root. */
+static int do_overlay(const struct plan_step *s, int tree)
 {
     char lower[32], upper[64], work[64], options[256];
     snprintf(lower, sizeof lower, LAYERS "/%lu", s->flags);
     snprintf(upper, sizeof upper, "%s-upper", lower);
     snprintf(work, sizeof work, "%s-work", lower);
-    if (mkdir(lower, 0755) < 0 || mkdir(upper, 0755) < 0 || mkdir(work, 0755) < 0 ||
+    if (make_layer(lower) < 0 || make_layer(upper) < 0 || make_layer(work) < 0 ||
         attach(tree, lower) < 0)
         return -1;
     snprintf(options, sizeof options, "lowerdir=%s,upperdir=%s,workdir=%s,userxattr",
              lower, upper, work);
-    make_parents(target);
-    mkdir(target, 0755);
-    return mount("overlay", target, "overlay", SAFE, options);
+    return mount_at("overlay", inside_dir(s->target, 0755), "overlay", SAFE, options);
+}
+
+static int set_readonly(int fd, unsigned recursive)
+{
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+    return (int)syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | recursive, &attr,
+                        sizeof attr);
 }
 
 /* A mount point changes; anything else becomes one. */
 static int do_readonly(const char *target, unsigned recursive)
 {
-    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
-    if (syscall(SYS_mount_setattr, AT_FDCWD, target, recursive, &attr, sizeof attr) ==
-        0)
-        return 0;
-    int tree = open_tree(target, 0);
+    int fd = inside_find(target);
+    if (fd < 0 || set_readonly(fd, recursive) == 0) {
+        int rc = fd < 0 ? -1 : 0;
+        fd_close(&fd);
+        return rc;
+    }
+    int tree = (int)syscall(SYS_open_tree, fd, "",
+                            OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH |
+                                AT_RECURSIVE);
     int rc = tree < 0 ? -1 : set_attributes(tree, MOUNT_ATTR_RDONLY);
     if (rc == 0)
-        rc = attach(tree, target);
+        rc = attach_to(tree, fd);
+    else
+        fd_close(&fd);
     fd_close(&tree);
     return rc;
 }
@@ -145,57 +196,75 @@ static int do_readonly(const char *target, unsigned recursive)
 static int do_cover(const char *target)
 {
     struct stat st;
-    if (stat(target, &st) < 0)
+    int fd = inside_find(target);
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        fd_close(&fd);
         return -1;
+    }
     if (S_ISDIR(st.st_mode))
-        return mount("tmpfs", target, "tmpfs", SAFE | MS_NOEXEC | MS_RDONLY,
-                     "mode=555,size=4k,nr_inodes=2");
-    return mount(ROOT "/dev/null", target, NULL, MS_BIND, NULL);
+        return mount_at("tmpfs", fd, "tmpfs", SAFE | MS_NOEXEC | MS_RDONLY,
+                        "mode=555,size=4k,nr_inodes=2");
+    return mount_at(ROOT "/dev/null", fd, NULL, MS_BIND, NULL);
 }
 
 static int do_write(const char *target, const char *text)
 {
-    int fd = open(target, O_WRONLY | O_CLOEXEC);
+    const char *name;
+    int parent = inside_parent(target, &name);
+    int fd = parent < 0 ? -1 : openat(parent, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : write(fd, text, strlen(text));
     int saved = errno;
     fd_close(&fd);
+    fd_close(&parent);
     errno = saved;
     return n < 0 ? -1 : 0;
 }
 
+static int do_dir(const struct plan_step *s)
+{
+    int fd = inside_dir(s->target, (mode_t)s->flags);
+    int rc = fd < 0 ? -1 : 0;
+    fd_close(&fd);
+    return rc;
+}
+
+static int do_tree(const struct plan_step *s, int tree)
+{
+    if (set_attributes(tree, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV) < 0)
+        return -1;
+    return attach_to(tree, inside_dir(s->target, 0755));
+}
+
 static int run_step(const struct mount_plan *plan, const struct plan_step *s,
-                    int cloned, const char *target)
+                    int cloned)
 {
     switch (s->op) {
     case PLAN_DIR:
-        return mkdir(target, 0700) < 0 && errno != EEXIST
-                   ? -1
-                   : chmod(target, (mode_t)s->flags);
+        return do_dir(s);
     case PLAN_LINK:
-        return symlink(s->source, target);
+        return do_link(s->source, s->target);
     case PLAN_HOSTLINK:
-        return do_host_link(s, target);
+        return do_host_link(s);
     case PLAN_BIND:
     case PLAN_BIND_RW:
     case PLAN_DEVICE:
-        return do_bind(s, cloned, target);
+        return do_bind(s, cloned);
     case PLAN_TMPFS:
-        return mount("tmpfs", target, "tmpfs", s->flags, s->data);
+        return mount_at("tmpfs", inside_dir(s->target, 0755), "tmpfs", s->flags,
+                        s->data);
     case PLAN_FS:
-        return mount(s->source, target, s->source, s->flags, s->data);
+        return mount_at(s->source, inside_dir(s->target, 0755), s->source, s->flags,
+                        s->data);
     case PLAN_TREE:
-        return set_attributes(plan->tree[s->flags],
-                              MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV) < 0
-                   ? -1
-                   : attach(plan->tree[s->flags], target);
+        return do_tree(s, plan->tree[s->flags]);
     case PLAN_OVERLAY:
-        return do_overlay(s, plan->tree[s->flags], target);
+        return do_overlay(s, plan->tree[s->flags]);
     case PLAN_READONLY:
-        return do_readonly(target, (unsigned)s->flags);
+        return do_readonly(s->target, (unsigned)s->flags);
     case PLAN_COVER:
-        return do_cover(target);
+        return do_cover(s->target);
     case PLAN_WRITE:
-        return do_write(target, s->data);
+        return do_write(s->target, s->data);
     }
     return -1;
 }
@@ -209,11 +278,11 @@ static const char *op_name(enum plan_op op)
 }
 
 /* Without the overlay the host's tree is bound read-only. */
-static int without_overlay(const struct plan_step *s, const char *target)
+static int without_overlay(const struct plan_step *s)
 {
-    struct plan_step bind = {.op = PLAN_BIND, .source = s->target};
+    struct plan_step bind = {.op = PLAN_BIND, .source = s->target, .target = s->target};
     int tree = open_tree(s->target, AT_SYMLINK_NOFOLLOW);
-    int rc = do_bind(&bind, tree, target);
+    int rc = do_bind(&bind, tree);
     fd_close(&tree);
     return rc;
 }
@@ -224,11 +293,9 @@ static int run_program(struct program *p, const struct mount_plan *plan,
     static char text[128];
     for (int i = 0; i < p->plan.count; i++) {
         const struct plan_step *s = &p->plan.step[i];
-        char target[PATH_MAX];
-        snprintf(target, sizeof target, ROOT "%s", s->target);
-        int rc = run_step(plan, s, p->cloned[i], target);
+        int rc = run_step(plan, s, p->cloned[i]);
         if (rc < 0 && s->op == PLAN_OVERLAY)
-            rc = without_overlay(s, target);
+            rc = without_overlay(s);
         else if (rc == 0 && s->op == PLAN_OVERLAY && s->flags == TREE_USR)
             *layers |= LAYER_OVERLAY;
         if (rc == 0 && s->op == PLAN_WRITE && s->flags == 1)
@@ -244,7 +311,8 @@ static int run_program(struct program *p, const struct mount_plan *plan,
     return 0;
 }
 
-static int base_mounts(const struct mount_plan *plan, const char **ret_step)
+/* files: what holds the root, of a kept sandbox; -1: a new tmpfs. */
+static int base_mounts(const struct mount_plan *plan, int files, const char **ret_step)
 {
     char options[96];
     snprintf(options, sizeof options, "mode=755,size=%llu,nr_inodes=%llu",
@@ -254,9 +322,12 @@ static int base_mounts(const struct mount_plan *plan, const char **ret_step)
     if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 ||
         mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return -1;
-    *ret_step = "root tmpfs";
-    if (mount("tmpfs", "/tmp", "tmpfs", SAFE, options) < 0 || mkdir(ROOT, 0755) < 0 ||
-        mkdir(LAYERS, 0700) < 0)
+    *ret_step = files >= 0 ? "files of the sandbox" : "root tmpfs";
+    if (files >= 0 ? set_attributes(files, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV) < 0 ||
+                         attach(files, "/tmp") < 0
+                   : mount("tmpfs", "/tmp", "tmpfs", SAFE, options) < 0)
+        return -1;
+    if (make_layer(ROOT) < 0 || make_layer(LAYERS) < 0)
         return -1;
     *ret_step = "bind of the root";
     return mount(ROOT, ROOT, NULL, MS_BIND, NULL);
@@ -280,18 +351,28 @@ int mounts_execute(const struct mount_plan *plan, uint32_t *ret_layers,
     plan_make(&p->plan, plan);
     etc_collect();
     clone_sources(p);
-    if (base_mounts(plan, ret_step) < 0)
+    int files = plan->tree[TREE_FILES];
+    if (files < 0 && plan->files[0])
+        files = open_tree(plan->files, AT_SYMLINK_NOFOLLOW);
+    if (plan->files[0] && files < 0) {
+        *ret_step = "files of the sandbox";
         return -1;
+    }
     umask(0);
+    if (base_mounts(plan, files, ret_step) < 0)
+        return -1;
+    int root = open(ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    inside_use(root);
     int rc = run_program(p, plan, ret_layers, ret_step);
     for (int i = 0; i < p->plan.count; i++)
         fd_close(&p->cloned[i]);
     if (rc < 0)
         return -1;
     *ret_step = "files of /etc";
-    if (etc_write(ROOT, plan->host_name) < 0 || enter(ret_step) < 0)
+    if (etc_write(plan->host_name) < 0 || enter(ret_step) < 0)
         return -1;
     etc_finish();
+    fd_close(&root);
     umask(022);
     *ret_layers |= LAYER_MOUNTNS;
     return 0;

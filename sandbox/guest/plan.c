@@ -36,6 +36,12 @@ static const struct plan_step skeleton[] = {
     {PLAN_HOSTLINK, "/libx32", "/libx32", 0, NULL, true},
 };
 
+/* What belongs to one run only, where the rest is kept. */
+static const struct plan_step fresh[] = {
+    {PLAN_TMPFS, "/run", NULL, SAFE, "mode=755,size=16m,nr_inodes=4096", false},
+    {PLAN_DIR, "/run/lock", NULL, 01777, NULL, false},
+};
+
 /* Directories of /etc that hold no secret and that programs look for. */
 static const struct plan_step etc_dirs[] = {
     {PLAN_BIND, "/etc/ssl/certs", "/etc/ssl/certs", 0, NULL, true},
@@ -136,6 +142,8 @@ void plan_make(struct plan *p, const struct mount_plan *wanted)
     snprintf(p->devpts, sizeof p->devpts, "newinstance,ptmxmode=0666,mode=0620%s",
              wanted->id_range ? ",gid=5" : "");
     ADD_ALL(p, skeleton);
+    if (wanted->files[0])
+        ADD_ALL(p, fresh);
     add_tree(p, wanted, TREE_USR, "/usr", true);
     add_tree(p, wanted, TREE_DPKG, "/var/lib/dpkg", true);
     add_tree(p, wanted, TREE_ALTERNATIVES, "/etc/alternatives", true);
@@ -147,7 +155,6 @@ void plan_make(struct plan *p, const struct mount_plan *wanted)
     add(p, (struct plan_step){PLAN_WRITE, "/proc/sys/kernel/pid_max", NULL, 1, p->pids,
                               true});
     ADD_ALL(p, proc_end);
-    add_directory(p, wanted, TREE_HOME, "/root", wanted->home);
     add_directory(p, wanted, TREE_WORKSPACE, "/workspace", wanted->workspace);
     if (wanted->workspace_readonly)
         add(p, (struct plan_step){PLAN_READONLY, "/workspace", NULL, AT_RECURSIVE, NULL,

@@ -8,7 +8,14 @@
 
 /* Trees that the zygote prepared, by descriptor (-1: none); idmapped, so that root
  * inside owns what root owns outside. Only real root can make them. */
-enum { TREE_USR, TREE_DPKG, TREE_ALTERNATIVES, TREE_WORKSPACE, TREE_HOME, TREE_COUNT };
+enum {
+    TREE_USR,
+    TREE_DPKG,
+    TREE_ALTERNATIVES,
+    TREE_WORKSPACE,
+    TREE_FILES,
+    TREE_COUNT,
+};
 
 struct mount_plan {
     uint64_t disk_bytes, disk_inodes;
@@ -16,8 +23,9 @@ struct mount_plan {
     bool id_range; /* gids beyond 0 exist: devpts can have its group */
     bool workspace_readonly;
     const char *host_name;
-    const char *workspace,
-        *home; /* host directories to bind when there is no tree, or "" */
+    /* Host directories, when there is no tree of them, or "": what is /workspace; what
+     * holds the root itself, which is kept. */
+    const char *workspace, *files;
     int tree[TREE_COUNT];
 };
 

@@ -104,7 +104,7 @@ struct zygote_create {
 enum zygote_string {
     CREATE_NAME,      /* host name inside and part of cgroup names */
     CREATE_WORKSPACE, /* host directory to be /workspace, or "" for tmpfs */
-    CREATE_HOME,      /* host directory to be /root, or "" for tmpfs */
+    CREATE_FILES,     /* host directory that holds the kept root, or "" for tmpfs */
     CREATE_STRINGS,
 };
 

@@ -1,7 +1,7 @@
 // Named sandboxes through the tools, as root and as an ordinary user: what is kept, what is refused,
 // and what is left when the server dies at any moment.
 import assert from 'node:assert/strict';
-import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, describe, test } from 'node:test';
 import { estate, leftOf, marked } from './lib/processes.mjs';
@@ -154,6 +154,41 @@ for (const owner of owners('sandboxes')) {
       await ask(wire, 'sandbox_stop', { sandbox: 'odd', delete: true });
       assert.deepEqual(kept(), []);
       assert.deepEqual(readdirSync(path.join(state, 'trash')), []);
+      await wire.close();
+    });
+
+    test('all that it writes is kept, but /run', async () => {
+      const wire = await serve();
+      await wire.run('echo a > /etc/own; echo b > /opt/own; echo c > /tmp/own; echo d > /srv/own; echo e > /run/own; echo "mine:x:0:0::/root:/bin/sh" >> /etc/passwd', { sandbox: 'whole' });
+      const usr = await wire.run('cp /bin/true /usr/bin/mine && chmod u+s /usr/bin/mine && rm /usr/bin/yes', { sandbox: 'whole' });
+      assert.equal(usr.exitCode === 0, owner.root, 'only root\'s /usr can be written to');
+      await ask(wire, 'sandbox_stop', { sandbox: 'whole' });
+      const { stdout } = await wire.run('cat /etc/own /opt/own /tmp/own /srv/own; ls /run/own; grep -c ^mine: /etc/passwd; mine && ! command -v yes && echo usr', { sandbox: 'whole' });
+      assert.equal(stdout, `a\nb\nc\nd\n1\n${owner.root ? 'usr\n' : ''}`);
+      await ask(wire, 'sandbox_stop', { sandbox: 'whole', delete: true });
+      await wire.close();
+    });
+
+    test('what code has arranged does not lead the next start elsewhere', async () => {
+      const victim = path.join(owner.home, 'victim');
+      mkdirSync(path.join(victim, 'tmp'), { recursive: true });
+      for (const directory of [victim, path.join(victim, 'tmp')]) {
+        owner.own(directory);
+        chmodSync(directory, 0o777);
+      }
+      const before = readdirSync(victim);
+      const wire = await serve();
+      const run = await wire.run(`for d in /home /opt /srv /mnt /var/cache /var/log /var/tmp /root/.ssh; do mkdir -p $d; mv $d /x\${d##*/}; ln -s ${victim} $d; done
+        mv /etc /y; ln -s ${victim} /etc; ln -s ${victim} /usr/local/etc/x 2>/dev/null; rm -rf /srv; mkfifo /srv; echo x > /newfile`, { sandbox: 'hostile' });
+      assert.equal(run.exitCode, 0, run.stderr);
+      await ask(wire, 'sandbox_stop', { sandbox: 'hostile' });
+      const again = await wire.run('ls -ld /home /opt /srv /mnt /etc /var/log | cut -c1; id -un; ls /newfile; readlink /etc.displaced', { sandbox: 'hostile' });
+      assert.equal(again.stdout, `d\nd\nd\nd\nd\nd\nroot\n/newfile\n${victim}\n`, again.stderr);
+      assert.deepEqual(readdirSync(victim), before);
+      assert.deepEqual(readdirSync(path.join(victim, 'tmp')), []);
+      assert.equal(statSync(victim).mode & 0o777, 0o777);
+      await ask(wire, 'sandbox_stop', { sandbox: 'hostile', delete: true });
+      assert.deepEqual(readdirSync(victim), before);
       await wire.close();
     });
 

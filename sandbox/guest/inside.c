@@ -1,0 +1,98 @@
+#include "sandbox/guest/inside.h"
+#include "base/fd.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int root = -1;
+
+void inside_use(int fd)
+{
+    root = fd;
+}
+
+/* NAME becomes NAME.displaced. */
+static int displace(int at, const char *name)
+{
+    char to[NAME_MAX + 1];
+    for (int i = 0; i < 100; i++) {
+        int n = snprintf(to, sizeof to, "%.200s.displaced", name);
+        if (i)
+            snprintf(to + n, sizeof to - (size_t)n, "-%d", i);
+        if (faccessat(at, to, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+            return renameat(at, name, at, to);
+    }
+    errno = EEXIST;
+    return -1;
+}
+
+static int open_dir(int at, const char *name)
+{
+    return openat(at, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+static int step_into(int at, const char *name, mode_t mode)
+{
+    int fd = open_dir(at, name);
+    if (fd < 0 && (errno == ENOTDIR || errno == ELOOP) && displace(at, name) < 0)
+        return -1;
+    if (fd >= 0)
+        return fd;
+    /* chmod, because mkdir leaves out the sticky bit */
+    if (mkdirat(at, name, 0700) < 0 || fchmodat(at, name, mode, 0) < 0)
+        return -1;
+    return open_dir(at, name);
+}
+
+/* Walks the first n bytes of path. */
+static int walk(const char *path, size_t n, mode_t mode)
+{
+    enum { PARENT_MODE = 0755 };
+    char copy[PATH_MAX], *save = NULL;
+    snprintf(copy, sizeof copy, "%.*s", (int)n, path);
+    int at = open_dir(root, ".");
+    for (char *name = strtok_r(copy, "/", &save); name && at >= 0;) {
+        char *next = strtok_r(NULL, "/", &save);
+        int fd = step_into(at, name, next ? PARENT_MODE : mode);
+        int saved = errno;
+        fd_close(&at);
+        errno = saved;
+        at = fd;
+        name = next;
+    }
+    return at;
+}
+
+int inside_dir(const char *path, mode_t mode)
+{
+    return walk(path, strlen(path), mode);
+}
+
+int inside_parent(const char *path, const char **ret_name)
+{
+    const char *slash = strrchr(path, '/');
+    *ret_name = slash + 1;
+    return walk(path, (size_t)(slash - path), 0755);
+}
+
+int inside_find(const char *path)
+{
+    const char *name;
+    int parent = inside_parent(path, &name);
+    int fd = parent < 0 ? -1 : openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    int saved = errno;
+    fd_close(&parent);
+    errno = saved;
+    return fd;
+}
+
+struct inside_path inside_path(int fd)
+{
+    struct inside_path path;
+    snprintf(path.text, sizeof path.text, "/proc/self/fd/%d", fd);
+    return path;
+}
