@@ -40,7 +40,10 @@ void requests_send(struct call *call, struct str state)
     const struct mcp_host *host = s->server->config.host;
     if (++call->rounds > ROUNDS_MAX) {
         struct err err;
-        err_set(&err, ERR_LIMIT, "the client was asked %d times", ROUNDS_MAX);
+        err_set(&err, ERR_LIMIT,
+                "the client was asked %d times and has not answered "
+                "what it was asked",
+                ROUNDS_MAX);
         call_fail(call, &err);
         return;
     }
@@ -95,6 +98,7 @@ static void refused(struct call *call, const struct ask *ask, struct json error)
     struct str text = json_str(json_get(error, STR("message")), &call->arena);
     err_set(&err, ERR_UNAVAILABLE, "the client refused %s: %.*s", ask_method(ask),
             text.n > 120 ? 120 : (int)text.n, text.p ? text.p : "");
+    err_remedy(&err, "do without it, or ask in the conversation");
     fail(call, &err);
 }
 
@@ -149,6 +153,7 @@ void requests_expire(struct session *s, uint64_t now_ms)
         struct err err;
         err_set(&err, ERR_TIMEOUT, "the client did not answer within %d minutes",
                 REQUEST_TIMEOUT_MS / 60000);
+        err_remedy(&err, "ask in the conversation, then call again");
         fail(call, &err);
     }
 }
