@@ -1,0 +1,29 @@
+/* The proxy that the host itself must use to get out, as its settings say: the ways out
+ * of sandboxes go through it as well. Only HTTP proxies are spoken to. */
+#pragma once
+#include "sandbox/egress_ask.h"
+
+/* Settings as they are written: URLs or NULL. May hold passwords: not to be logged. */
+struct host_proxy_config {
+    const char *http;     /* for http:// URLs */
+    const char *https;    /* for everything else */
+    const char *no_proxy; /* comma-separated names, suffixes, addresses, networks */
+};
+
+struct host_hop {
+    struct egress_target target;
+    char *authorization; /* a header line with CRLF, or NULL */
+};
+
+struct host_proxy {
+    struct host_hop http, https; /* port 0: none */
+    const char *no_proxy;
+};
+
+/* INVALID: a URL that is none; UNAVAILABLE: a kind of proxy that is not spoken. */
+int host_proxy_init(struct host_proxy *p, const struct host_proxy_config *config,
+                    struct err *err);
+void host_proxy_finish(struct host_proxy *p); /* accepts all-zero */
+/* The proxy for a target, NULL: connect directly. plain: an http:// request. */
+const struct host_hop *host_proxy_for(const struct host_proxy *p,
+                                      const struct egress_target *to, bool plain);
