@@ -204,7 +204,7 @@ static int tell_sandbox(const struct options *o)
 
 int doctor_main(int argc, char **argv)
 {
-    struct options o;
+    static struct options o; /* for the life of the process, with what it holds */
     struct err err;
     if (options_parse(&o, OPTIONS_DOCTOR, argc, argv, &err) < 0)
         return verb_fail("doctor", &err, EXIT_WRONG_USE);

@@ -484,7 +484,7 @@ static int run(struct options *o, struct str command)
 
 int exec_main(int argc, char **argv)
 {
-    struct options o;
+    static struct options o; /* for the life of the process, with what it holds */
     struct err err;
     if (options_parse(&o, OPTIONS_EXEC, argc, argv, &err) < 0)
         return verb_fail("exec", &err, EXIT_WRONG_USE);

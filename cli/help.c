@@ -16,6 +16,13 @@ static const char limits[] =
     "  --max-sandboxes N       at the same time (default 16)\n"
     "  --max-commands N        running in a sandbox (default 64)\n"
     "  --keep-output SIZE      kept of each command's output (default 64m)\n"
+    "  --network LIST          what sandboxes may reach: allow-all (default: every "
+    "public\n"
+    "                          address), deny-all, or names and networks such as\n"
+    "                          github.com,*.npmjs.org,10.1.0.0/16; repeatable. "
+    "Private\n"
+    "                          addresses only when a network names them\n"
+    "  --network-deny LIST     addresses and networks that stay refused\n"
     "  --backend local|auto    where sandboxes live (default auto: local)\n"
     "  -v, --verbose           say on stderr what happens\n"
     "  -h, --help              this text\n";

@@ -126,6 +126,8 @@ enum flag {
     FLAG_MAX_SANDBOXES,
     FLAG_MAX_COMMANDS,
     FLAG_KEEP_OUTPUT,
+    FLAG_NETWORK,
+    FLAG_NETWORK_DENY,
     FLAG_BACKEND,
     FLAG_TOOLSETS,
     FLAG_JSON,
@@ -158,6 +160,8 @@ static const struct flag_row rows[] = {
     {"--max-sandboxes", required_argument, FLAG_MAX_SANDBOXES, TO_SERVER},
     {"--max-commands", required_argument, FLAG_MAX_COMMANDS, TO_SERVER},
     {"--keep-output", required_argument, FLAG_KEEP_OUTPUT, TO_SERVER},
+    {"--network", required_argument, FLAG_NETWORK, TO_SERVER},
+    {"--network-deny", required_argument, FLAG_NETWORK_DENY, TO_SERVER},
     {"--backend", required_argument, FLAG_BACKEND, ANY},
     {"--json", no_argument, FLAG_JSON, OPTIONS_SANDBOXES},
     {"--toolsets", required_argument, FLAG_TOOLSETS, OPTIONS_SERVE},
@@ -278,6 +282,10 @@ static int take(struct options *o, int flag, const char *text, struct err *err)
         return tools_sets_parse(text, &o->toolsets, err);
     case FLAG_BACKEND:
         return take_backend(o, text, err);
+    case FLAG_NETWORK:
+        return network_policy_allow(&o->network, &o->network_given, str_of(text), err);
+    case FLAG_NETWORK_DENY:
+        return network_policy_deny(&o->network, str_of(text), err);
     case FLAG_TIMEOUT:
         return take_timeout(o, text, err);
     case FLAG_ENV:
@@ -285,6 +293,12 @@ static int take(struct options *o, int flag, const char *text, struct err *err)
     default:
         return take_limit(o, flag, text, err);
     }
+}
+
+void options_finish(struct options *o)
+{
+    network_policy_finish(&o->network);
+    *o = (struct options){0};
 }
 
 static const struct flag_row *row_of(int flag)

@@ -1,6 +1,7 @@
 /* Flags of the verbs, parsed without side effects. */
 #pragma once
 #include "base/err.h"
+#include "sandbox/network_policy.h"
 #include "sandbox/sandbox.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,8 +27,10 @@ struct options {
     struct sandbox_limits limits;
     const char *workspace, *sandbox, *backend; /* NULL: not given */
     bool workspace_readonly, verbose, help;
-    unsigned toolsets; /* TOOLSET_* bits */
-    bool json;         /* sandboxes */
+    unsigned toolsets;             /* TOOLSET_* bits */
+    bool json;                     /* sandboxes */
+    struct network_policy network; /* see options_finish() */
+    bool network_given;
     /* exec */
     uint64_t timeout_ms; /* 0: not given */
     const char *timeout; /* as given */
@@ -44,6 +47,7 @@ struct options {
  * INVALID with one clear line. */
 int options_parse(struct options *o, enum options_verb verb, int argc, char **argv,
                   struct err *err);
+void options_finish(struct options *o); /* accepts all-zero */
 
 /* "2g", "512m", "1.5g", "4096": bytes. */
 int options_size(const char *text, uint64_t *ret_bytes, struct err *err);

@@ -2,6 +2,7 @@
  * touched before the first tool call needs one. */
 #include "base/log.h"
 #include "base/mem.h"
+#include "cli/host_network.h"
 #include "cli/verbs.h"
 #include "mcp/server.h"
 #include "tools/tools.h"
@@ -56,6 +57,8 @@ int serve_sandbox_config(const struct options *o, const struct places *places,
         err_set(err, ERR_INVALID, "--workspace-readonly without --workspace");
         return err_remedy(err, "say which directory: --workspace DIR");
     }
+    static struct host_proxy_config host_proxy; /* borrowed, as all of it */
+    host_network_find(&host_proxy);
     *ret_config = (struct sandbox_config){
         .limits = o->limits,
         .workspace = o->workspace,
@@ -66,6 +69,8 @@ int serve_sandbox_config(const struct options *o, const struct places *places,
         .idle_stop_ms = IDLE_STOP_MS,
         .idle_delete_ms = IDLE_DELETE_MS,
         .guest_path = places->guest,
+        .network = &o->network,
+        .host_proxy = &host_proxy,
 #ifdef SANDQUAY_SANITIZED
         .relaxed = true,
 #endif
@@ -114,7 +119,7 @@ static void finish(struct serve *s)
 
 int serve_main(int argc, char **argv)
 {
-    struct options o;
+    static struct options o; /* for the life of the process, with what it holds */
     struct places places;
     struct stdio_fds fds;
     struct err err;

@@ -1,5 +1,6 @@
 /* Private to local*.c: the embedded Linux sandbox, seen from the server. */
 #pragma once
+#include "sandbox/egress.h"
 #include "sandbox/guest/wire.h"
 #include "sandbox/local_store.h"
 
@@ -19,7 +20,7 @@ struct box {
     uint32_t last_id, layers;
     bool created, ready;
     struct pending *pending;
-    struct proxy *proxy;
+    struct egress *egress;
 };
 
 enum pending_kind {
@@ -55,6 +56,7 @@ struct local {
     struct waiting *waiting;  /* sandboxes whose last holder is dying */
     struct sweeper *sweepers; /* processes that remove files */
     bool swept;               /* what crashes had left */
+    struct host_proxy host_proxy;
 };
 
 /* local_zygote.c */
@@ -105,8 +107,7 @@ void local_all_gone(struct local *l);
 void local_life_cancel(struct local *l, const struct sandbox *sb);
 void local_life_finish(struct local *l);
 
-/* local_proxy.c: the way out, which is closed */
-struct proxy;
-struct proxy *proxy_new(struct loop *loop, int listener,
-                        void (*refused)(void *ctx, const char *what), void *ctx);
-void proxy_free(struct proxy *p);
+/* local_network.c: the way out */
+void local_network_start(struct box *box, int listener); /* takes the listener */
+/* What leads programs to it; none when nothing is allowed. */
+const char *const *local_network_variables(const struct box *box, size_t *ret_count);

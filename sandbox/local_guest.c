@@ -87,15 +87,6 @@ static const char *const environment[] = {
     "LANG=C.UTF-8",
     "TERM=dumb",
     "TMPDIR=/tmp",
-    "HTTP_PROXY=http://127.0.0.1:3128",
-    "HTTPS_PROXY=http://127.0.0.1:3128",
-    "ALL_PROXY=socks5h://127.0.0.1:3128",
-    "http_proxy=http://127.0.0.1:3128",
-    "https_proxy=http://127.0.0.1:3128",
-    "all_proxy=socks5h://127.0.0.1:3128",
-    "NO_PROXY=localhost,127.0.0.1,::1",
-    "no_proxy=localhost,127.0.0.1,::1",
-    "NODE_USE_ENV_PROXY=1",
 };
 enum { ENVIRONMENT = sizeof environment / sizeof environment[0] };
 
@@ -119,18 +110,29 @@ static void add_string(struct buf *b, struct str s)
     buf_addc(b, '\0');
 }
 
-/* The usual variables, the sandbox's own, the command's: the later one wins. */
-static void write_environment(struct buf *tail, const struct sandbox_spec *sandbox,
-                              const struct command_spec *spec, uint32_t *count)
+static void write_defaults(struct buf *tail, const char *const *list, size_t n,
+                           const struct sandbox_spec *sandbox,
+                           const struct command_spec *spec, uint32_t *count)
 {
-    for (int i = 0; i < ENVIRONMENT; i++) {
-        struct str name = variable_name(str_of(environment[i]));
+    for (size_t i = 0; i < n; i++) {
+        struct str name = variable_name(str_of(list[i]));
         if (in_list(name, spec->env, spec->env_count) ||
             in_list(name, sandbox->env, sandbox->env_count))
             continue;
-        add_string(tail, str_of(environment[i]));
+        add_string(tail, str_of(list[i]));
         ++*count;
     }
+}
+
+/* The usual variables, the sandbox's own, the command's: the later one wins. */
+static void write_environment(struct buf *tail, const struct box *box,
+                              const struct command_spec *spec, uint32_t *count)
+{
+    const struct sandbox_spec *sandbox = &box->sandbox->wish.spec;
+    size_t n;
+    const char *const *network = local_network_variables(box, &n);
+    write_defaults(tail, environment, ENVIRONMENT, sandbox, spec, count);
+    write_defaults(tail, network, n, sandbox, spec, count);
     for (size_t i = 0; i < sandbox->env_count; i++) {
         if (in_list(variable_name(sandbox->env[i]), spec->env, spec->env_count))
             continue;
@@ -143,7 +145,7 @@ static void write_environment(struct buf *tail, const struct sandbox_spec *sandb
     }
 }
 
-static void write_exec(struct buf *tail, const struct sandbox_spec *sandbox,
+static void write_exec(struct buf *tail, const struct box *box,
                        const struct command_spec *spec, struct guest_exec *request)
 {
     const struct str shell[] = {STR("/bin/bash"), STR("-c"), spec->command};
@@ -151,7 +153,7 @@ static void write_exec(struct buf *tail, const struct sandbox_spec *sandbox,
     request->argc = spec->argv_count ? (uint32_t)spec->argv_count : 3;
     for (uint32_t i = 0; i < request->argc; i++)
         add_string(tail, argv[i]);
-    write_environment(tail, sandbox, spec, &request->envc);
+    write_environment(tail, box, spec, &request->envc);
     add_string(tail, spec->cwd.n ? spec->cwd : STR("/workspace"));
 }
 
@@ -181,7 +183,7 @@ void local_guest_run(struct box *box, struct command *c,
         return;
     }
     buf_init(&tail, GUEST_MESSAGE_MAX - 1024);
-    write_exec(&tail, &box->sandbox->wish.spec, spec, &request);
+    write_exec(&tail, box, spec, &request);
     struct pending *p = expect(box, PENDING_EXEC);
     p->command = c->id;
     p->program = spec->argv_count > 0;

@@ -238,25 +238,13 @@ void local_box_free(struct box *box)
                                      .id = ++l->last_id,
                                      .body = &request,
                                      .body_bytes = sizeof request});
-    proxy_free(box->proxy);
+    egress_free(box->egress);
     loop_io_free(box->socket);
     loop_timer_free(box->patience);
     fd_close(&box->guest_end);
     fd_close(&box->pidfd);
     local_hold_finish(&box->hold);
     mem_free(box);
-}
-
-static void on_refused(void *ctx, const char *what)
-{
-    struct box *box = ctx;
-    for (struct command *c = box->local->set->oldest; c; c = c->next)
-        if (c->sandbox == box->sandbox && c->status == COMMAND_RUNNING)
-            command_warn(
-                c,
-                "Network access to %.80s was refused: sandboxes of this version have "
-                "no network.",
-                what);
 }
 
 static void maybe_ready(struct box *box)
@@ -355,7 +343,7 @@ static void guest_ready(struct box *box, struct wire_message *m)
     struct stat st;
     memcpy(&ready, m->body, sizeof ready);
     if (fstat(m->fds[0], &st) == 0 && S_ISSOCK(st.st_mode)) {
-        box->proxy = proxy_new(box->local->set->loop, m->fds[0], on_refused, box);
+        local_network_start(box, m->fds[0]);
         m->fds[0] = -1;
     }
     box->layers |= ready.layers;

@@ -38,6 +38,9 @@ struct sandbox_limits {
 };
 void sandbox_limits_default(struct sandbox_limits *limits);
 
+struct network_policy;    /* sandbox/network_policy.h */
+struct host_proxy_config; /* sandbox/host_proxy.h */
+
 /* All strings are borrowed for the life of the sandboxes. */
 struct sandbox_config {
     struct sandbox_limits limits;
@@ -53,10 +56,12 @@ struct sandbox_config {
      * 0: never. */
     uint64_t idle_stop_ms, idle_delete_ms;
     const char *guest_path; /* the guest program */
-    bool relaxed;           /* sanitizer builds only: no memory rlimits for the guest */
+    /* What all sandboxes may reach at most; NULL: every public address. */
+    const struct network_policy *network;
+    const struct host_proxy_config *host_proxy; /* NULL: none */
+    bool relaxed; /* sanitizer builds only: no memory rlimits for the guest */
 };
 
-struct network_policy; /* sandbox/network_policy.h */
 struct sandboxes;
 struct sandbox_backend; /* local, null, later vercel: see sandbox/backend.h */
 extern const struct sandbox_backend sandbox_local, sandbox_null;

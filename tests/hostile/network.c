@@ -1,5 +1,6 @@
 /* Ways out by socket: hostile_network tcp|udp ADDRESS PORT | abstract NAME | path FILE
- * | vsock | raw | packet | netlink PROTOCOL | family NUMBER */
+ * | vsock | raw | packet | netlink PROTOCOL | family NUMBER. And to a local listener:
+ * say PORT (stdin, then what comes back) | hold PORT COUNT (connections) */
 #include "tests/hostile/attack.h"
 #include <arpa/inet.h>
 #include <linux/netlink.h>
@@ -48,6 +49,37 @@ static long vsock_connect(void)
     return connect(fd, (struct sockaddr *)&to, sizeof to);
 }
 
+static int local_connect(const char *port)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)strtoul(port, NULL, 10)),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct timeval limit = {.tv_sec = 5};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    return connect(fd, (struct sockaddr *)&to, sizeof to) == -1 ? -1 : fd;
+}
+
+static void say(const char *port)
+{
+    static char text[200000];
+    int fd = local_connect(port);
+    ssize_t n;
+    while ((n = read(0, text, sizeof text)) > 0)
+        if (send(fd, text, (size_t)n, MSG_NOSIGNAL) < 0)
+            break;
+    while ((n = recv(fd, text, sizeof text, 0)) > 0)
+        fwrite(text, 1, (size_t)n, stdout);
+}
+
+static void hold(const char *port, const char *count)
+{
+    long held = 0;
+    while (held < strtol(count, NULL, 10) && local_connect(port) >= 0)
+        held++;
+    printf("held %ld\n", held);
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
@@ -69,6 +101,10 @@ int main(int argc, char **argv)
         attack_report(socket(AF_NETLINK, SOCK_RAW, (int)strtol(argv[2], NULL, 10)));
     else if (argc == 3 && strcmp(what, "family") == 0)
         attack_report(socket((int)strtol(argv[2], NULL, 10), SOCK_SEQPACKET, 0));
+    else if (argc == 3 && strcmp(what, "say") == 0)
+        say(argv[2]);
+    else if (argc == 4 && strcmp(what, "hold") == 0)
+        hold(argv[2], argv[3]);
     else
         return 2;
     return 0;

@@ -124,7 +124,9 @@ static void what_is_handed_on_is_understood(void **state)
     assert_int_equal(parse(&o, OPTIONS_EXEC,
                            "exec --sandbox dev --pids 64 --cpus 0.5 --disk 1g "
                            "--max-sandboxes 3 --max-commands 9 --keep-output 1m "
-                           "--workspace-readonly --backend local true",
+                           "--workspace-readonly --backend local "
+                           "--network a.com,10.0.0.0/8 --network b.com "
+                           "--network-deny 10.1.0.0/16 true",
                            &err),
                      0);
     const char *argv[OPTIONS_SERVER_ARGS_MAX + 2] = {"serve"};
@@ -144,6 +146,12 @@ static void what_is_handed_on_is_understood(void **state)
     assert_true(again.workspace_readonly);
     assert_string_equal(again.backend, "local");
     assert_int_equal(again.first, argc);
+    assert_int_equal(again.network.mode, NETWORK_CUSTOM);
+    assert_int_equal(again.network.domain_count, 2);
+    assert_int_equal(again.network.allowed_count, 1);
+    assert_int_equal(again.network.denied_count, 1);
+    options_finish(&again);
+    options_finish(&o);
 }
 
 static void mistakes(void **state)
@@ -160,6 +168,10 @@ static void mistakes(void **state)
         {OPTIONS_SERVE, "serve --memory 1m", "--memory: 1m: at least 16m"},
         {OPTIONS_SERVE, "serve --backend docker", "none of local, auto"},
         {OPTIONS_SERVE, "serve --max-sandboxes 1001", "from 1 to 1000"},
+        {OPTIONS_SERVE, "serve --network https://a.com",
+         "--network: \"https://a.com\""},
+        {OPTIONS_SERVE, "serve --network a.com --network deny-all", "deny-all cannot"},
+        {OPTIONS_SERVE, "serve --network-deny a.com", "not an address or a network"},
         {OPTIONS_EXEC, "exec --env novalue x", "NAME=VALUE"},
         {OPTIONS_EXEC, "exec --env 1A=2 x", "NAME=VALUE"},
         {OPTIONS_EXEC, "exec --timeout soon x", "\"soon\" is not a time"},
@@ -173,6 +185,7 @@ static void mistakes(void **state)
         if (!strstr(err.msg, rows[i].says))
             fail_msg("%s: %s", rows[i].line, err.msg);
         assert_true(err.remedy[0]);
+        options_finish(&o);
     }
 }
 

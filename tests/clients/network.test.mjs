@@ -1,0 +1,130 @@
+// What a sandbox reaches, in a network of the test's own: policies, names that lead to private
+// addresses, redirects, rebinding. What must not be reached has a server that counts who came.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { connect } from './lib/wire.mjs';
+import { world, worldMissing } from './lib/world.mjs';
+
+const NOT_TO_BE_REACHED = ['10.1.2.3', '169.254.169.254', '168.63.129.16', 'fd00:5::10'];
+const get = (url, flags = '') => `curl -sS -m 20 ${flags} '${url}'`;
+const at = (address) => new RegExp(`at ${address.replaceAll('.', '\\.')} `);
+const REFUSED = /sandquay: .*(which must be named|does not allow it|is deny-all|denied network)|response 403/;
+
+// [name, command, what comes out]
+const allowAll = [
+  ['a public name', get('http://good.example/'), at('203.0.113.10')],
+  ['another port', get('http://good.example:8080/x'), /GET \/x at 203.0.113.10 for good.example:8080/],
+  ['a public address', get('http://203.0.113.10/'), at('203.0.113.10')],
+  ['a name with IPv6 only', get('http://six.example/'), at('2001:db8:5::10')],
+  ['an IPv6 address', get('http://[2001:db8:5::10]/', '-g'), at('2001:db8:5::10')],
+  ['IPv4 where IPv6 does not answer', get('http://both.example/'), at('203.0.113.10')],
+  ['a tunnel', get('http://good.example/', '-p'), at('203.0.113.10')],
+  ['SOCKS5 with a name', get('http://good.example/', '--noproxy "" -x socks5h://127.0.0.1:3128'), at('203.0.113.10')],
+  ['SOCKS5 with an address', get('http://203.0.113.10/', '-x socks5://127.0.0.1:3128'), at('203.0.113.10')],
+  ['a body', `head -c 3000000 /dev/zero | ${get('http://good.example/', '-T -')}`, /PUT \/ at .*, 3000000 bytes/],
+  ['a body of known size', `head -c 3000000 /dev/zero > f; ${get('http://good.example/', '-T f')}`, /PUT \/f at .*, 3000000 bytes/],
+  ['many bytes', `${get('http://good.example/bytes/20000000')} | wc -c`, /^20000000/],
+  ['many at once', `for i in $(seq 50); do ${get('http://good.example/bytes/100000', '-p')} | wc -c & done; wait`, /^(100000\n){50}/],
+  ['a name of a private address', get('http://private.example/'), REFUSED],
+  ['... in a tunnel', get('http://private.example/', '-p'), REFUSED],
+  ['... over SOCKS5', get('http://private.example/', '-x socks5h://127.0.0.1:3128'), /curl: \(97\)/],
+  ['of several addresses the public one', get('http://mixed.example/'), at('203.0.113.10')],
+  ['a private address', get('http://10.1.2.3/'), REFUSED],
+  ['a redirect to a private address', get('http://good.example/redirect', '-L'), REFUSED],
+  ['the metadata service', get('http://169.254.169.254/'), REFUSED],
+  ['... by a name', get('http://metadata.example/'), REFUSED],
+  ['... by a redirect', get('http://good.example/metadata', '-L'), REFUSED],
+  ['... of Azure', get('http://168.63.129.16/'), REFUSED],
+  ['... IPv4-mapped', get('http://[::ffff:169.254.169.254]/', '-g'), REFUSED],
+  ['an IPv4-mapped private address', get('http://mapped.example/'), REFUSED],
+  ['a private address behind NAT64', get('http://nat64.example/'), REFUSED],
+  ['a unique local address', get('http://[fd00:5::10]/', '-g'), REFUSED],
+  ['loopback', get('http://loopback.example/'), REFUSED],
+  ['0.0.0.0', get('http://zero.example/'), REFUSED],
+  ['the machine itself', get('http://198.51.100.2/'), REFUSED],
+  ['... by its name', get('http://host.example/'), REFUSED],
+  ['... by IPv6', get('http://[2001:db8:100::2]/', '-g'), REFUSED],
+  ['a number in disguise', `curl -sS --proxy-header '' -x http://127.0.0.1:3128 http://0x0a010203/ 2>&1; true`, /not a host|which must be named/],
+  ['a name that there is not', get('http://nowhere.example/'), /there is no such host/],
+  ['a port where nobody listens', get('http://good.example:81/'), /Connection refused/],
+];
+
+const rows = {
+  'allow-all': { flags: [], rows: allowAll },
+  'deny-all': { flags: ['--network', 'deny-all'], rows: [
+    ['a public name', get('http://good.example/', '-x http://127.0.0.1:3128'), /is deny-all/],
+    ['a public address', get('http://203.0.113.10/', '-x http://127.0.0.1:3128'), /is deny-all/],
+    ['no variables lead to the proxy', 'env | grep -ci proxy', /^0/],
+  ] },
+  'a name and a wildcard': { flags: ['--network', 'other.example,*.good.example'], rows: [
+    ['the name', get('http://other.example/'), at('203.0.113.10')],
+    ['below the wildcard', get('http://www.good.example/'), at('203.0.113.10')],
+    ['deeper', get('http://deep.www.good.example/'), at('203.0.113.10')],
+    ['capitals and a final dot', get('http://WWW.good.EXAMPLE./'), at('203.0.113.10')],
+    ['not the apex', get('http://good.example/'), REFUSED],
+    ['not a name that ends the same', get('http://evilgood.example/'), REFUSED],
+    ['not another name', get('http://six.example/'), REFUSED],
+    ['not the address', get('http://203.0.113.10/'), REFUSED],
+    ['not by a Host header', get('http://six.example/', '-H "Host: other.example"'), REFUSED],
+  ], unasked: ['good.example', 'six.example', 'evilgood.example'] },
+  'all and a private network': { flags: ['--network', 'allow-all,10.0.0.0/8'], rows: [
+    ['public', get('http://good.example/'), at('203.0.113.10')],
+    ['private by name', get('http://private.example/'), at('10.1.2.3')],
+    ['private by address', get('http://10.1.2.3/'), at('10.1.2.3')],
+    ['not the metadata service', get('http://169.254.169.254/'), REFUSED],
+  ], reaches: ['10.1.2.3'] },
+  'a network alone': { flags: ['--network', '203.0.113.0/24'], rows: [
+    ['its address', get('http://203.0.113.10/'), at('203.0.113.10')],
+    ['no other address', get('http://[2001:db8:5::10]/', '-g'), REFUSED],
+    ['no name, which would be looked up', get('http://good.example/'), REFUSED],
+  ], unasked: ['good.example'] },
+  'all but a network': { flags: ['--network-deny', '203.0.113.0/24'], rows: [
+    ['the rest', get('http://six.example/'), at('2001:db8:5::10')],
+    ['not the network', get('http://203.0.113.10/'), REFUSED],
+    ['not by name', get('http://good.example/'), REFUSED],
+  ] },
+};
+
+describe('the network', { skip: worldMissing }, () => {
+  let net;
+  before(async () => { net = await world(); });
+  after(() => net?.close());
+
+  for (const [policy, { flags, rows: cases, unasked = [], reaches = [] }] of Object.entries(rows)) {
+    describe(policy, () => {
+      let wire;
+      let start;
+      before(async () => {
+        start = await net.seen();
+        wire = await connect(net.serve(...flags));
+      });
+      for (const [name, command, expected] of cases) {
+        test(name, async () => {
+          const { stdout, stderr, warning } = await wire.run(`{ ${command}; } 2>&1`, { timeoutMs: 30000 });
+          assert.match(stdout + stderr, expected);
+          if (expected === REFUSED) assert.match(warning, /^Network access to .* was refused: /);
+        });
+      }
+      test('nobody came where nobody may come, and no name was asked for that is not allowed', async () => {
+        const { accepted, queries } = await net.seen();
+        for (const address of NOT_TO_BE_REACHED) {
+          if (!reaches.includes(address)) assert.equal(accepted[address], start.accepted[address], address);
+        }
+        for (const name of unasked) assert.equal(queries[name], start.queries[name], name);
+      });
+      after(() => wire?.close());
+    });
+  }
+
+  test('a name that changes its address between look-up and connection leads nowhere else', async (context) => {
+    const wire = await connect(net.serve());
+    context.after(() => wire.close());
+    const start = await net.seen();
+    const { stdout } = await wire.run(`for i in 1 2 3; do ${get('http://rebind.example/')}; done`, { timeoutMs: 30000 });
+    const lines = stdout.trim().split('\n');
+    assert.match(lines[0], at('203.0.113.10'));
+    assert.match(lines[1], REFUSED);
+    assert.match(lines[2], REFUSED);
+    assert.equal((await net.seen()).accepted['10.1.2.3'], start.accepted['10.1.2.3']);
+  });
+});
