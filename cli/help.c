@@ -2,6 +2,7 @@
 #include "cli/verbs.h"
 #include "tools/tools.h"
 #include <stdio.h>
+#include <string.h>
 
 static const char limits[] =
     "  --workspace DIR         this directory of yours is /workspace inside; what "
@@ -26,6 +27,18 @@ static const char limits[] =
     "  --backend local|auto    where sandboxes live (default auto: local)\n"
     "  -v, --verbose           say on stderr what happens\n"
     "  -h, --help              this text\n";
+
+static void help_listening(void)
+{
+    size_t count;
+    const struct listening_flag *flags = listening_flags(&count);
+    printf("\nOver the network (docs/serve.md):\n");
+    for (size_t i = 0; i < count; i++) {
+        const char *value = flags[i].value ? flags[i].value : "";
+        int room = 23 - (int)strlen(flags[i].flag);
+        printf("  %s %-*s%s\n", flags[i].flag, room, value, flags[i].help);
+    }
+}
 
 void help_short(void)
 {
@@ -84,13 +97,17 @@ static void help_aftercare(enum options_verb verb)
 void help_verb(enum options_verb verb)
 {
     if (verb == OPTIONS_SERVE) {
-        printf("sandquay serve [flags]\n\n"
+        printf("sandquay serve [flags]\n"
+               "sandquay serve --listen ADDRESS [flags]\n\n"
                "Serves the Model Context Protocol on stdin and stdout until EOF. A "
                "client\n"
-               "starts it; its commands run in a sandbox that ends with it.\n\n"
+               "starts it; its commands run in a sandbox that ends with it. With "
+               "--listen, to\n"
+               "whoever has a token, over Streamable HTTP and WebSocket.\n\n"
                "  --toolsets LIST         tools beside the default ones: " TOOLSET_NAMES
                "\n%s",
                limits);
+        help_listening();
     } else if (verb == OPTIONS_EXEC) {
         printf(
             "sandquay exec [flags] COMMAND...\n\n"

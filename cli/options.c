@@ -301,14 +301,6 @@ void options_finish(struct options *o)
     *o = (struct options){0};
 }
 
-static const struct flag_row *row_of(int flag)
-{
-    for (size_t i = 0; i < ROWS; i++)
-        if (rows[i].value == flag)
-            return &rows[i];
-    return NULL;
-}
-
 /* Remembers a flag of the server as it was given. */
 static int hand_on(struct options *o, const struct flag_row *row, const char *text,
                    struct err *err)
@@ -323,6 +315,24 @@ static int hand_on(struct options *o, const struct flag_row *row, const char *te
     return 0;
 }
 
+/* Takes the flag and gives its name. */
+static int take_flag(struct options *o, int flag, const char *text,
+                     const char **ret_name, struct err *err)
+{
+    size_t count;
+    if (flag >= LISTENING_FLAG_FIRST) {
+        *ret_name = listening_flags(&count)[flag - LISTENING_FLAG_FIRST].flag;
+        return listening_take(&o->listening, flag, text, err);
+    }
+    const struct flag_row *row = rows;
+    while (row->value != flag)
+        row++;
+    *ret_name = row->flag;
+    if (take(o, flag, text, err) < 0)
+        return -1;
+    return hand_on(o, row, text, err);
+}
+
 static int refuse(int c, char **argv, const char *verb, struct err *err)
 {
     char letter[3] = {'-', (char)optopt, 0};
@@ -335,31 +345,39 @@ static int refuse(int c, char **argv, const char *verb, struct err *err)
     return err_remedy(err, "see sandquay %s --help", verb);
 }
 
-int options_parse(struct options *o, enum options_verb verb, int argc, char **argv,
-                  struct err *err)
+static void make_table(struct option *table, enum options_verb verb)
 {
-    struct option table[ROWS + 1] = {0};
-    size_t n = 0;
-    *o = (struct options){0};
-    o->toolsets = TOOLSET_DEFAULT;
-    sandbox_limits_default(&o->limits);
+    size_t count, n = 0;
+    const struct listening_flag *listening = listening_flags(&count);
     for (size_t i = 0; i < ROWS; i++)
         if (rows[i].verbs & verb)
             table[n++] = (struct option){rows[i].flag + 2, rows[i].argument, NULL,
                                          rows[i].value};
+    for (size_t i = 0; verb == OPTIONS_SERVE && i < count; i++)
+        table[n++] = (struct option){
+            listening[i].flag + 2, listening[i].value ? required_argument : no_argument,
+            NULL, LISTENING_FLAG_FIRST + (int)i};
+}
+
+int options_parse(struct options *o, enum options_verb verb, int argc, char **argv,
+                  struct err *err)
+{
+    struct option table[ROWS + LISTENING_FLAGS_MAX + 1] = {0};
+    *o = (struct options){0};
+    o->toolsets = TOOLSET_DEFAULT;
+    sandbox_limits_default(&o->limits);
+    make_table(table, verb);
     opterr = 0;
     optind = 0; /* glibc: start anew */
     for (int c; (c = getopt_long(argc, argv, "+:hv", table, NULL)) != -1;) {
+        const char *name;
         if (c == '?' || c == ':')
             return refuse(c, argv, argv[0], err);
-        const struct flag_row *row = row_of(c);
-        if (take(o, c, optarg, err) < 0) {
-            err_prefix(err, "%s", row->flag);
+        if (take_flag(o, c, optarg, &name, err) < 0) {
+            err_prefix(err, "%s", name);
             return err_remedy(err, "see sandquay %s --help", argv[0]);
         }
-        if (hand_on(o, row, optarg, err) < 0)
-            return -1;
     }
     o->first = optind;
-    return 0;
+    return listening_check(&o->listening, err);
 }

@@ -1,6 +1,7 @@
 /* Flags of the verbs, parsed without side effects. */
 #pragma once
 #include "base/err.h"
+#include "cli/listening.h"
 #include "sandbox/network_policy.h"
 #include "sandbox/sandbox.h"
 #include <stdbool.h>
@@ -31,6 +32,7 @@ struct options {
     bool json;                     /* sandboxes */
     struct network_policy network; /* see options_finish() */
     bool network_given;
+    struct listening listening; /* serve */
     /* exec */
     uint64_t timeout_ms; /* 0: not given */
     const char *timeout; /* as given */

@@ -1,8 +1,10 @@
-/* sandquay serve: one MCP session on stdin and stdout. Nothing of the sandboxes is
- * touched before the first tool call needs one. */
+/* sandquay serve: one MCP session on stdin and stdout, or with --listen as many as come
+ * over the network. Nothing of the sandboxes is touched before the first tool call
+ * needs one. */
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/host_network.h"
+#include "cli/serve_web.h"
 #include "cli/verbs.h"
 #include "mcp/server.h"
 #include "tools/tools.h"
@@ -22,7 +24,8 @@ struct serve {
     struct loop *loop;
     struct tools_ctx tools;
     struct mcp_server *server;
-    struct stdio *stdio;
+    struct stdio *stdio; /* one of these two */
+    struct serve_web *web;
 };
 
 static int pick_backend(const char *name, const struct sandbox_backend **ret_backend,
@@ -84,8 +87,26 @@ static void on_done(void *ctx)
     loop_stop(s->loop);
 }
 
+static int start_web(struct serve *s, const struct options *o,
+                     const struct places *places,
+                     const struct mcp_server_config *offered, struct err *err)
+{
+    struct serve_web_config config = {
+        .options = o,
+        .places = places,
+        .tools = &s->tools,
+        .mcp = s->server,
+        .table = offered->tools,
+        .tool_count = offered->tool_count,
+        .stopped = on_done,
+        .ctx = s,
+    };
+    return serve_web_new(&s->web, &config, err);
+}
+
+/* fds: of stdio, taken; NULL: over the network. */
 static int start(struct serve *s, const struct options *o, const struct places *places,
-                 struct stdio_fds fds, struct err *err)
+                 const struct stdio_fds *fds, struct err *err)
 {
     const struct sandbox_backend *backend;
     struct sandbox_config config;
@@ -104,13 +125,16 @@ static int start(struct serve *s, const struct options *o, const struct places *
     };
     offered.tools = tools_table(o->toolsets, &offered.tool_count);
     s->server = mcp_server_new(&offered);
-    return stdio_new(&s->stdio, s->loop, s->server, fds, OWNER_STDIO, on_done, s, err);
+    if (!fds)
+        return start_web(s, o, places, &offered, err);
+    return stdio_new(&s->stdio, s->loop, s->server, *fds, OWNER_STDIO, on_done, s, err);
 }
 
 /* The session first: its calls end, then the sandboxes. */
 static void finish(struct serve *s)
 {
     stdio_free(s->stdio);
+    serve_web_free(s->web);
     sandboxes_free(s->tools.sandboxes);
     tools_finish(&s->tools);
     mcp_server_free(s->server);
@@ -136,8 +160,9 @@ int serve_main(int argc, char **argv)
         return verb_fail("serve", &err, EXIT_WRONG_USE);
     }
     mem_keep(MEMORY_KEPT);
-    bool terminal = isatty(0);
-    if (stdio_claim(&fds, &err) < 0)
+    bool over_network = o.listening.address_count > 0;
+    bool terminal = isatty(0) && !over_network;
+    if (!over_network && stdio_claim(&fds, &err) < 0)
         return verb_fail("serve", &err, 1);
     if (o.verbose)
         log_set_level(LOG_INFO);
@@ -146,7 +171,7 @@ int serve_main(int argc, char **argv)
                         "it); to run a command: sandquay exec 'COMMAND'\n");
     int rc = places_find(&places, &err);
     if (rc == 0)
-        rc = start(&s, &o, &places, fds, &err);
+        rc = start(&s, &o, &places, over_network ? NULL : &fds, &err);
     if (rc == 0)
         loop_run(s.loop);
     finish(&s);

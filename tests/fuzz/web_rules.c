@@ -1,0 +1,147 @@
+/* The head and body of a request: "name: value" lines, an empty line, the body.
+ * Whatever comes, the rules end, a refusal is complete, and a value that was decoded is
+ * UTF-8. */
+#include "base/mem.h"
+#include "base/utf8.h"
+#include "mcp/errors.h"
+#include "transport/web/body.h"
+#include <stdint.h>
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { BODY_MAX = 1 << 20, PARAM_MAX = 16 };
+
+struct fields {
+    struct str params[PARAM_MAX]; /* by a letter: mcp-param-a ... */
+};
+
+static void require(bool holds)
+{
+    if (!holds)
+        abort();
+}
+
+static const struct mcp_tool tools[] = {
+    {.name = "t",
+     .definition = STR_INIT(
+         "{\"name\":\"t\",\"inputSchema\":{\"properties\":{\"x\":{\"x-mcp-header\":"
+         "\"a\"},\"n\":{\"properties\":{\"y\":{\"x-mcp-header\":\"B\"}}}}}}")},
+};
+
+static struct str find(void *ctx, const char *name)
+{
+    const struct fields *f = ctx;
+    static const char prefix[] = "mcp-param-";
+    return f->params[(unsigned char)name[sizeof prefix - 1] % PARAM_MAX];
+}
+
+static void take(struct http_head *head, struct fields *f, struct str name,
+                 struct str value)
+{
+    const struct {
+        const char *name;
+        struct str *to;
+    } rows[] = {
+        {"host", &head->host},
+        {"origin", &head->origin},
+        {"content-length", &head->content_length},
+        {"transfer-encoding", &head->transfer_encoding},
+        {"content-type", &head->content_type},
+        {"accept", &head->accept},
+        {"authorization", &head->authorization},
+        {"connection", &head->connection},
+        {"sec-websocket-key", &head->ws_key},
+        {"sec-websocket-version", &head->ws_version},
+        {"sec-websocket-protocol", &head->ws_protocol},
+        {"mcp-protocol-version", &head->protocol_version},
+        {"mcp-method", &head->mcp_method},
+        {"mcp-name", &head->mcp_name},
+        {"mcp-session-id", &head->session_id},
+        {"path", &head->path},
+        {"mcp-param-a", &f->params['a' % PARAM_MAX]},
+        {"mcp-param-b", &f->params['b' % PARAM_MAX]},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (str_eq(name, str_of(rows[i].name)))
+            *rows[i].to = value;
+}
+
+/* Returns what is behind the empty line. */
+static struct str read_head(struct str s, struct http_head *head, struct fields *f)
+{
+    head->method = s.n ? (enum http_method)((unsigned char)s.p[0] % 6) : HTTP_GET;
+    head->keep_alive = true;
+    for (s = str_from(s, 1); s.n;) {
+        ptrdiff_t end = str_find(s, '\n');
+        struct str line = {s.p, end < 0 ? s.n : (size_t)end};
+        s = str_from(s, line.n + 1);
+        ptrdiff_t colon = str_find(line, ':');
+        if (line.n == 0)
+            break;
+        if (colon > 0)
+            take(head, f, (struct str){line.p, (size_t)colon},
+                 str_from(line, (size_t)colon + 2));
+    }
+    return s;
+}
+
+static void check(int rc, const struct http_refusal *r)
+{
+    require(rc == 0 || (r->status >= 400 && r->status < 600 && r->message));
+}
+
+static void check_head(const struct http_head *head)
+{
+    static const struct str names[] = {STR_INIT("mcp.example.com")};
+    struct http_policy policy = {.hosts = names,
+                                 .host_count = 1,
+                                 .origins = names,
+                                 .origin_count = 1,
+                                 .any_address = true};
+    struct http_refusal r = {0};
+    enum http_route route;
+    size_t bytes = 0;
+    int rc = http_check_framing(head, BODY_MAX, &bytes, &r);
+    check(rc, &r);
+    require(bytes <= BODY_MAX);
+    check(http_check_source(head, &policy, &r), &r);
+    rc = http_route(head, &route, &r);
+    check(rc, &r);
+    if (rc == 0)
+        check(http_check_method(head, route, &r), &r);
+    check(http_check_post(head, &r), &r);
+    check(http_check_get(head, &r), &r);
+    check(http_check_upgrade(head, &r), &r);
+    http_bearer(head);
+}
+
+static void check_body(struct str text, const struct http_head *head, struct fields *f)
+{
+    struct param_headers *params = param_headers_new(tools, 1);
+    struct arena arena = {0};
+    struct json_doc doc;
+    struct body_refusal refusal;
+    enum body_kind kind;
+    struct err err;
+    struct str value;
+    if (json_parse(&doc, &arena, text, &err) == 0 &&
+        body_check(&doc, head, params, find, f, &kind, &refusal) < 0)
+        require(refusal.code < 0 && refusal.message[0]);
+    if (body_decode_header(head->mcp_name, &arena, &value, &err) == 0)
+        require(value.n == 0 || value.p == head->mcp_name.p || utf8_valid(value));
+    arena_finish(&arena);
+    param_headers_free(params);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char *copy = mem_strndup((const char *)data, size);
+    struct http_head head = {0};
+    struct fields fields = {0};
+    struct str body = read_head((struct str){copy, size}, &head, &fields);
+    check_head(&head);
+    check_body(body, &head, &fields);
+    mem_free(copy);
+    return 0;
+}

@@ -1,0 +1,339 @@
+#include "transport/web/sessions.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include <assert.h>
+#include <openssl/rand.h>
+#include <stdlib.h>
+
+enum {
+    PATIENCE_MS =
+        5000, /* then the answer begins as a stream, so that nobody gives up */
+    KEEP_ALIVE_MS = 15000,
+    ID_BYTES = WEB_SESSION_ID / 2,
+};
+
+struct http_session {
+    struct web_server *server;
+    struct http_session *next, **at; /* legacy ones, of the server */
+    char id[WEB_SESSION_ID + 1];     /* empty: a modern request's */
+    struct principal *principal;
+    uint64_t owner;
+    struct session *mcp;
+    struct exchange *exchanges; /* POSTs without their end */
+    struct exchange *get;
+    uint64_t last_stream, used_ms;
+    bool opened; /* initialize succeeded */
+};
+
+static const struct http_refusal session_ended = {.status = HTTP_NOT_FOUND,
+                                                  .message = "The session has ended"};
+
+static void distribute(struct http_session *hs);
+
+static void on_wake(void *ctx)
+{
+    distribute(ctx);
+}
+
+static void make_id(char id[WEB_SESSION_ID + 1])
+{
+    static const char hex[] = "0123456789abcdef";
+    unsigned char bytes[ID_BYTES];
+    if (RAND_bytes(bytes, sizeof bytes) != 1)
+        abort(); /* no randomness, no secrets */
+    for (size_t i = 0; i < ID_BYTES; i++) {
+        id[2 * i] = hex[bytes[i] >> 4];
+        id[2 * i + 1] = hex[bytes[i] & 15];
+    }
+    id[WEB_SESSION_ID] = '\0';
+}
+
+static int check_count(const struct web_server *server,
+                       const struct principal *principal, struct http_refusal *refusal)
+{
+    const struct web_limits *limits = &server->config.limits;
+    if (principal->sessions >= limits->principal_sessions) {
+        *refusal = (struct http_refusal){
+            .status = HTTP_TOO_MANY,
+            .message = "Too many sessions with this token: end some with DELETE"};
+        return -1;
+    }
+    if (server->session_count >= limits->sessions) {
+        *refusal = (struct http_refusal){.status = HTTP_UNAVAILABLE,
+                                         .message = "Too many sessions",
+                                         .header = "Retry-After: 60\r\n"};
+        return -1;
+    }
+    return 0;
+}
+
+struct http_session *http_session_new(struct web_server *server,
+                                      struct principal *principal, bool legacy,
+                                      struct http_refusal *refusal)
+{
+    if (legacy && check_count(server, principal, refusal) < 0)
+        return NULL;
+    struct http_session *hs = mem_new(struct http_session);
+    hs->server = server;
+    hs->principal = principal;
+    hs->owner = web_owner(principal->number, legacy ? web_new_connection(server) : 0);
+    struct session_config config = {
+        .owner = hs->owner, .wake = on_wake, .wake_ctx = hs};
+    hs->mcp = session_new(server->config.mcp, &config);
+    if (!legacy)
+        return hs;
+    make_id(hs->id);
+    hs->used_ms = loop_now_ms(server->loop);
+    hs->next = server->sessions;
+    hs->at = &server->sessions;
+    if (hs->next)
+        hs->next->at = &hs->next;
+    server->sessions = hs;
+    principal->sessions++;
+    server->metrics.sessions++;
+    if (server->session_count++ == 0)
+        http_sessions_sweep(server);
+    return hs;
+}
+
+void http_session_free(struct http_session *hs)
+{
+    if (!hs)
+        return;
+    struct web_server *server = hs->server;
+    while (hs->exchanges) {
+        struct exchange *ex = hs->exchanges;
+        hs->exchanges = ex->next;
+        ex->session = NULL;
+        if (ex->state == EXCHANGE_WAITING)
+            answer_refusal(ex, &session_ended);
+        else
+            answer_stream_end(ex);
+    }
+    if (hs->get) {
+        hs->get->session = NULL;
+        answer_stream_end(hs->get);
+    }
+    session_free(hs->mcp);
+    if (hs->id[0]) {
+        *hs->at = hs->next;
+        if (hs->next)
+            hs->next->at = hs->at;
+        hs->principal->sessions--;
+        server->session_count--;
+        server->config.owner_gone(server->config.ctx, hs->owner);
+    }
+    mem_free(hs);
+}
+
+const char *http_session_id(const struct http_session *hs)
+{
+    return hs->id[0] ? hs->id : NULL;
+}
+
+/* Guessing is hopeless (128 bits), and a session is of use only to its principal: no
+ * need for constant time. */
+struct http_session *http_session_find(struct web_server *server, struct str id,
+                                       const struct principal *principal)
+{
+    for (struct http_session *hs = server->sessions; hs; hs = hs->next)
+        if (hs->principal == principal && str_eq(id, str_of(hs->id))) {
+            hs->used_ms = loop_now_ms(server->loop);
+            return hs;
+        }
+    return NULL;
+}
+
+static void on_timer(void *ctx)
+{
+    struct exchange *ex = ctx;
+    if (ex->state == EXCHANGE_WAITING)
+        answer_stream(ex);
+    if (ex->state != EXCHANGE_STREAM)
+        return;
+    answer_keep_alive(ex);
+    loop_timer_start(ex->timer, KEEP_ALIVE_MS);
+}
+
+static void start_timer(struct exchange *ex, uint64_t delay_ms)
+{
+    if (!ex->timer)
+        ex->timer = loop_timer_new(ex->conn->server->loop, on_timer, ex);
+    loop_timer_start(ex->timer, delay_ms);
+}
+
+static void begin_stream(struct exchange *ex)
+{
+    answer_stream(ex);
+    start_timer(ex, KEEP_ALIVE_MS);
+}
+
+static struct exchange *exchange_of(const struct http_session *hs, uint64_t stream)
+{
+    for (struct exchange *ex = hs->exchanges; ex; ex = ex->next)
+        if (ex->stream == stream)
+            return ex;
+    return NULL;
+}
+
+static bool is_only_one(const struct mcp_message *messages, size_t i, size_t count)
+{
+    for (size_t k = i + 1; k < count; k++)
+        if (messages[k].stream == messages[i].stream)
+            return false;
+    return true;
+}
+
+/* One answer and nothing else: JSON. Else a stream. */
+static void deliver(struct http_session *hs, struct exchange *ex, struct str text,
+                    const struct mcp_message *messages, size_t i, size_t count)
+{
+    const struct mcp_message *m = &messages[i];
+    if (ex->opens) {
+        hs->opened = !m->failed;
+        if (m->failed)
+            ex->session = NULL; /* no id for what is not opened */
+    }
+    if (ex->state == EXCHANGE_WAITING && m->final && is_only_one(messages, i, count) &&
+        session_stream_requests(hs->mcp, m->stream) == 0) {
+        answer_text(ex, (enum web_status)m->status, "application/json", text, NULL);
+        return;
+    }
+    if (ex->state == EXCHANGE_WAITING)
+        begin_stream(ex);
+    answer_event(ex, text, m->final);
+}
+
+static void count_request(struct exchange *ex, const struct mcp_message *m)
+{
+    struct web_server *server = ex->conn->server;
+    if (m->final)
+        metrics_request(&server->metrics, ex->method,
+                        m->failed ? OUTCOME_ERROR : OUTCOME_OK,
+                        loop_now_us(server->loop) - ex->started_us);
+}
+
+/* Those that have had their last message. */
+static void end_exchanges(struct http_session *hs)
+{
+    for (struct exchange **at = &hs->exchanges; *at;) {
+        struct exchange *ex = *at;
+        if (session_stream_requests(hs->mcp, ex->stream) > 0) {
+            at = &ex->next;
+            continue;
+        }
+        *at = ex->next;
+        ex->next = NULL;
+        if (ex->state == EXCHANGE_STREAM)
+            answer_stream_end(ex);
+        else if (ex->state == EXCHANGE_WAITING)
+            answer_text(ex, HTTP_ACCEPTED, NULL, (struct str){0}, NULL);
+        if (hs->id[0])
+            ex->session = NULL; /* it may end before the answer is gone */
+    }
+}
+
+static void distribute(struct http_session *hs)
+{
+    struct str output = session_output(hs->mcp);
+    size_t count, from = 0;
+    const struct mcp_message *messages = session_messages(hs->mcp, &count);
+    for (size_t i = 0; i < count; i++) {
+        struct str text = {output.p + from, messages[i].end - from - 1};
+        struct exchange *ex =
+            messages[i].stream ? exchange_of(hs, messages[i].stream) : hs->get;
+        from = messages[i].end;
+        hs->server->metrics.out_bytes += text.n;
+        if (!ex)
+            continue; /* nobody listens (any more) */
+        if (ex == hs->get) {
+            answer_event(ex, text, false);
+            continue;
+        }
+        count_request(ex, &messages[i]);
+        deliver(hs, ex, text, messages, i, count);
+    }
+    session_sent(hs->mcp);
+    end_exchanges(hs);
+}
+
+void http_session_recv(struct http_session *hs, struct exchange *ex,
+                       const struct json_doc *doc)
+{
+    struct loop *loop = hs->server->loop;
+    ex->session = hs;
+    ex->stream = ++hs->last_stream;
+    ex->state = EXCHANGE_WAITING;
+    ex->next = hs->exchanges;
+    hs->exchanges = ex;
+    hs->used_ms = loop_now_ms(loop);
+    session_recv_json(hs->mcp, doc, ex->stream, hs->used_ms);
+    distribute(hs);
+    if (ex->state == EXCHANGE_WAITING)
+        start_timer(ex, PATIENCE_MS);
+    if (ex->opens && !hs->opened)
+        http_session_free(hs);
+}
+
+int http_session_stream(struct http_session *hs, struct exchange *ex,
+                        struct http_refusal *refusal)
+{
+    if (hs->get) {
+        *refusal =
+            (struct http_refusal){.status = HTTP_CONFLICT,
+                                  .message = "This session has its GET stream already"};
+        return -1;
+    }
+    hs->get = ex;
+    ex->session = hs;
+    begin_stream(ex);
+    return 0;
+}
+
+void http_session_detach(struct exchange *ex)
+{
+    struct http_session *hs = ex->session;
+    ex->session = NULL;
+    if (!hs)
+        return;
+    hs->used_ms = loop_now_ms(hs->server->loop);
+    if (hs->get == ex)
+        hs->get = NULL;
+    for (struct exchange **at = &hs->exchanges; *at; at = &(*at)->next)
+        if (*at == ex) {
+            *at = ex->next;
+            break;
+        }
+    if (!hs->id[0])
+        http_session_free(hs);
+}
+
+/* A session in use: something runs, or a stream is open. */
+static bool is_idle(const struct http_session *hs)
+{
+    return !hs->get && !hs->exchanges && session_calls(hs->mcp) == 0;
+}
+
+void http_sessions_sweep(void *ctx)
+{
+    struct web_server *server = ctx;
+    uint64_t now_ms = loop_now_ms(server->loop);
+    uint64_t idle_ms = 1000ULL * server->config.limits.session_idle_s;
+    uint64_t next_ms = idle_ms;
+    for (struct http_session *hs = server->sessions, *next; hs; hs = next) {
+        next = hs->next;
+        uint64_t unused_ms = is_idle(hs) ? now_ms - hs->used_ms : 0;
+        if (unused_ms >= idle_ms)
+            http_session_free(hs);
+        else if (idle_ms - unused_ms < next_ms)
+            next_ms = idle_ms - unused_ms;
+    }
+    if (server->sessions)
+        loop_timer_start(server->sweep, next_ms);
+}
+
+void http_sessions_free(struct web_server *server)
+{
+    while (server->sessions)
+        http_session_free(server->sessions);
+}

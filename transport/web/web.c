@@ -1,0 +1,600 @@
+/* The server: one libwebsockets context, its listeners and connections, who may
+ * connect, how it stops. What libwebsockets 4.1.6 needs to be guarded against stands
+ * where the guard is. */
+#include "transport/web/web.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/module.h"
+#include "transport/web/server.h"
+#include "transport/web/sessions.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/sha.h>
+#include <openssl/ssl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum {
+    SERV_BUF_BYTES = 64 * 1024, /* one read of a body */
+    WS_READ_BYTES = 4096,       /* kept for each WebSocket */
+    HEAD_BYTES = 16 * 1024,
+    SPARE_FDS = 256, /* beside connections */
+};
+
+static void limits_default(struct web_limits *limits)
+{
+    *limits = (struct web_limits){
+        .connections = 4096,
+        .principal_connections = 1024,
+        .principal_requests = 256,
+        .sessions = 1024,
+        .principal_sessions = 256,
+        .body_bytes = MCP_MESSAGE_IN_MAX,
+        .principal_body_bytes = 4ULL * MCP_MESSAGE_IN_MAX,
+        .session_idle_s = 30 * 60,
+        .head_s = 10,
+        .body_s = 30,
+        .idle_s = 75,
+        .write_s = 60,
+        .shutdown_s = 10,
+        .ping_s = 0,
+    };
+}
+
+struct http_policy web_policy(const struct conn *conn)
+{
+    const struct web_config *config = &conn->server->config;
+    return (struct http_policy){
+        .hosts = config->hosts,
+        .host_count = config->host_count,
+        .origins = config->origins,
+        .origin_count = config->origin_count,
+        .any_address = !conn->from->local,
+        .any_host = conn->from->is_unix,
+    };
+}
+
+uint32_t web_new_connection(struct web_server *server)
+{
+    if (++server->last_connection == 0)
+        server->last_connection = 1;
+    return server->last_connection;
+}
+
+/* All of them are compared, each in constant time: how long it takes says nothing. */
+struct principal *web_find_principal(struct web_server *server, struct str token)
+{
+    unsigned char digest[WEB_DIGEST];
+    struct principal *found = NULL;
+    SHA256((const unsigned char *)token.p, token.n, digest);
+    for (size_t i = 0; i < server->token_count; i++)
+        if (CRYPTO_memcmp(digest, server->tokens[i].digest, WEB_DIGEST) == 0)
+            found = server->tokens[i].principal;
+    return found;
+}
+
+static int identify(struct conn *conn, const struct http_head *head,
+                    struct http_refusal *refusal)
+{
+    struct web_server *server = conn->server;
+    struct str token = http_bearer(head);
+    struct principal *who = server->token_count == 0 ? &server->principals[0]
+                            : token.n                ? web_find_principal(server, token)
+                                                     : NULL;
+    if (!who) {
+        *refusal = (struct http_refusal){
+            .status = HTTP_UNAUTHORIZED,
+            .message = token.n ? "The token is not known here"
+                               : "A token is required: Authorization: Bearer TOKEN",
+            .header = token.n ? "WWW-Authenticate: Bearer error=\"invalid_token\"\r\n"
+                              : "WWW-Authenticate: Bearer\r\n",
+        };
+        return -1;
+    }
+    if (conn->principal == who)
+        return 0;
+    if (conn->principal)
+        conn->principal->connections--;
+    who->connections++;
+    conn->principal = who;
+    return 0;
+}
+
+int web_authenticate(struct conn *conn, const struct http_head *head,
+                     struct http_refusal *refusal)
+{
+    if (identify(conn, head, refusal) < 0)
+        return -1;
+    if (conn->principal->connections <=
+        conn->server->config.limits.principal_connections)
+        return 0;
+    *refusal = (struct http_refusal){.status = HTTP_TOO_MANY,
+                                     .message = "Too many connections with this token",
+                                     .close = true};
+    return -1;
+}
+
+void conn_close(struct conn *conn)
+{
+    if (conn->closing)
+        return;
+    conn->closing = true;
+    lws_set_timeout(conn->wsi, PENDING_TIMEOUT_CLOSE_SEND, LWS_TO_KILL_ASYNC);
+}
+
+static struct conn *conn_new(struct listening *from, struct lws *wsi)
+{
+    struct web_server *server = from->server;
+    struct conn *conn = mem_new(struct conn);
+    *conn = (struct conn){.server = server, .wsi = wsi, .from = from};
+    conn->next = server->conns;
+    conn->at = &server->conns;
+    if (conn->next)
+        conn->next->at = &conn->next;
+    server->conns = conn;
+    server->conn_count++;
+    server->metrics.connections++;
+    return conn;
+}
+
+static void pause_listeners(struct web_server *server)
+{
+    bool full = server->conn_count >= server->config.limits.connections;
+    for (size_t i = 0; i < server->listening_count; i++)
+        if (server->listening[i].listener)
+            listener_pause(server->listening[i].listener, full);
+}
+
+static void conn_free(struct conn *conn)
+{
+    struct web_server *server = conn->server;
+    websocket_release(conn);
+    http_release(conn);
+    if (conn->principal)
+        conn->principal->connections--;
+    *conn->at = conn->next;
+    if (conn->next)
+        conn->next->at = conn->at;
+    if (server->conn_count-- >= server->config.limits.connections)
+        pause_listeners(server);
+    mem_free(conn);
+    web_maybe_stopped(server);
+}
+
+/* Beyond the limit connections wait in the kernel's queue. */
+static void on_accepted(void *ctx, int fd)
+{
+    struct listening *l = ctx;
+    struct web_server *server = l->server;
+    struct lws_vhost *vhost = server->tls && !l->is_unix ? server->tls : server->plain;
+    lws_sock_file_fd_type socket = {.sockfd = fd};
+    /* It closes fd when it fails. */
+    struct lws *wsi = lws_adopt_descriptor_vhost(
+        vhost, LWS_ADOPT_SOCKET | LWS_ADOPT_ALLOW_SSL | LWS_ADOPT_HTTP, socket, NULL,
+        NULL);
+    if (!wsi)
+        return;
+    lws_set_opaque_user_data(wsi, conn_new(l, wsi));
+    if (server->conn_count >= server->config.limits.connections)
+        pause_listeners(server);
+}
+
+/* 4.1.6: `in` may point to freed memory here when the upgrade is one that
+ * libwebsockets does not know; the header is gone then. h2c would hide headers. */
+static int on_upgrade(struct conn *conn)
+{
+    char upgrade[16];
+    int n = lws_hdr_copy(conn->wsi, upgrade, sizeof upgrade, WSI_TOKEN_UPGRADE);
+    if (n <= 0 || strcasecmp(upgrade, "websocket") != 0)
+        return -1;
+    return websocket_on_upgrade(conn);
+}
+
+static int on_writable(struct conn *conn)
+{
+    if (conn->closing)
+        return -1;
+    return conn->websocket ? websocket_on_writable(conn) : http_on_writable(conn);
+}
+
+/* protocols[0] of both vhosts: HTTP, and the WebSocket subprotocol "mcp". */
+static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user,
+                    void *in, size_t n)
+{
+    (void)user;
+    struct conn *conn = lws_get_opaque_user_data(wsi);
+    switch (reason) {
+    case LWS_CALLBACK_HTTP:
+        return conn ? http_on_request(conn) : -1;
+    case LWS_CALLBACK_HTTP_BODY:
+        return conn ? http_on_body(conn, (struct str){in, n}) : -1;
+    case LWS_CALLBACK_HTTP_BODY_COMPLETION:
+        return conn ? http_on_body_end(conn) : -1;
+    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+        return conn ? on_upgrade(conn) : -1;
+    case LWS_CALLBACK_ESTABLISHED:
+        if (conn)
+            websocket_on_open(conn);
+        return conn ? 0 : -1;
+    case LWS_CALLBACK_RECEIVE:
+        return conn ? websocket_on_receive(conn, (struct str){in, n}) : -1;
+    case LWS_CALLBACK_HTTP_WRITEABLE:
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+        return conn ? on_writable(conn) : -1;
+    case LWS_CALLBACK_TIMER:
+        if (!conn)
+            return 0;
+        return conn->websocket ? websocket_on_timer(conn) : http_on_timer(conn);
+    case LWS_CALLBACK_CLOSED_HTTP:
+        if (conn)
+            http_release(conn);
+        return 0;
+    case LWS_CALLBACK_CLOSED:
+        if (conn)
+            websocket_release(conn);
+        return 0;
+    case LWS_CALLBACK_WSI_DESTROY: /* the last one, always */
+        lws_set_opaque_user_data(wsi, NULL);
+        if (conn)
+            conn_free(conn);
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+static int on_loop_event(struct lws *wsi, enum lws_callback_reasons reason, void *user,
+                         void *in, size_t n)
+{
+    (void)user;
+    (void)in;
+    (void)n;
+    struct web_server *server = lws_context_user(lws_get_context(wsi));
+    if (reason == LWS_CALLBACK_RAW_RX_FILE)
+        loop_due(server->loop);
+    return 0;
+}
+
+/* The context of the vhost, once it is there: to load certificates again. */
+static int on_tls_event(struct lws *wsi, enum lws_callback_reasons reason, void *user,
+                        void *in, size_t n)
+{
+    if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS) {
+        struct web_server *server = lws_context_user(lws_get_context(wsi));
+        SSL_CTX_set_min_proto_version(user, TLS1_2_VERSION);
+        server->tls_ctx = user;
+        return 0;
+    }
+    return on_event(wsi, reason, user, in, n);
+}
+
+static const struct lws_protocols plain_protocols[] = {
+    {.name = "mcp",
+     .callback = on_event,
+     .rx_buffer_size = WS_READ_BYTES,
+     .tx_packet_size = WEB_CHUNK},
+    {.name = "loop", .callback = on_loop_event},
+    {0},
+};
+
+static const struct lws_protocols tls_protocols[] = {
+    {.name = "mcp",
+     .callback = on_tls_event,
+     .rx_buffer_size = WS_READ_BYTES,
+     .tx_packet_size = WEB_CHUNK},
+    {0},
+};
+
+static void on_lws_log(int level, const char *line)
+{
+    int n = (int)strcspn(line, "\n");
+    if (level & LLL_ERR)
+        log_info("libwebsockets: %.*s", n, line);
+    else
+        log_debug("libwebsockets: %.*s", n, line);
+}
+
+/* libwebsockets finds connections in an array as long as the limit of descriptors. */
+static void raise_descriptors(const struct web_limits *limits)
+{
+    struct rlimit files;
+    rlim_t wanted = (rlim_t)limits->connections + SPARE_FDS;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur >= wanted)
+        return;
+    files.rlim_cur = wanted < files.rlim_max ? wanted : files.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur < wanted)
+        log_warn("only %llu descriptors are allowed: fewer connections than "
+                 "--max-connections %u can be served (see ulimit -n)",
+                 (unsigned long long)files.rlim_cur, limits->connections);
+}
+
+static int make_context(struct web_server *server, struct err *err)
+{
+    const struct web_limits *limits = &server->config.limits;
+    struct lws_context_creation_info info = {
+        .port = CONTEXT_PORT_NO_LISTEN_SERVER,
+        .options =
+            LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS,
+        .uid = (int)-1,
+        .gid = (int)-1,
+        .user = server,
+        .max_http_header_data2 = HEAD_BYTES,
+        .max_http_header_pool2 = limits->connections,
+        .timeout_secs = limits->head_s,
+        .pt_serv_buf_size = SERV_BUF_BYTES,
+    };
+    if (server->config.tls_cert)
+        info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+    lws_set_log_level(LLL_ERR | (log_enabled(LOG_DEBUG) ? LLL_WARN | LLL_NOTICE : 0),
+                      on_lws_log);
+    server->lws = lws_create_context(&info);
+    return server->lws ? 0 : err_set(err, ERR_INTERNAL, "libwebsockets does not start");
+}
+
+static struct lws_vhost *make_vhost(struct web_server *server, bool tls)
+{
+    const struct web_config *config = &server->config;
+    struct lws_context_creation_info info = {
+        .port = CONTEXT_PORT_NO_LISTEN_SERVER,
+        .vhost_name = tls ? "tls" : "plain",
+        .protocols = tls ? tls_protocols : plain_protocols,
+        .keepalive_timeout = (int)config->limits.idle_s,
+        .timeout_secs = config->limits.head_s,
+        .timeout_secs_ah_idle = config->limits.head_s,
+        .uid = (int)-1,
+        .gid = (int)-1,
+        .user = server,
+    };
+    if (tls) {
+        info.ssl_cert_filepath = config->tls_cert;
+        info.ssl_private_key_filepath = config->tls_key;
+        info.alpn = "http/1.1";
+    }
+    return lws_create_vhost(server->lws, &info);
+}
+
+static int load_certificate(SSL_CTX *ctx, const struct web_config *config,
+                            struct err *err)
+{
+    const char *what = NULL;
+    ERR_clear_error();
+    if (SSL_CTX_use_certificate_chain_file(ctx, config->tls_cert) != 1)
+        what = config->tls_cert;
+    else if (SSL_CTX_use_PrivateKey_file(ctx, config->tls_key, SSL_FILETYPE_PEM) != 1 ||
+             SSL_CTX_check_private_key(ctx) != 1)
+        what = config->tls_key;
+    if (!what)
+        return 0;
+    char reason[120];
+    ERR_error_string_n(ERR_get_error(), reason, sizeof reason);
+    err_set(err, ERR_INVALID, "%s: %s", what, reason);
+    return err_remedy(err,
+                      "--tls-cert and --tls-key are PEM files that belong together");
+}
+
+/* Tried on a context of its own first: a server keeps what it has when the new files
+ * are not good. */
+static int try_certificate(const struct web_config *config, struct err *err)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    if (!ctx)
+        return err_set(err, ERR_INTERNAL, "OpenSSL does not start");
+    int rc = load_certificate(ctx, config, err);
+    SSL_CTX_free(ctx);
+    return rc;
+}
+
+static void reload(struct web_server *server)
+{
+    struct err err;
+    if (!server->tls_ctx)
+        return;
+    if (try_certificate(&server->config, &err) < 0 ||
+        load_certificate(server->tls_ctx, &server->config, &err) < 0)
+        log_error("keeping the certificate of before: %s", err.msg);
+    else
+        log_info("the certificate was read again");
+}
+
+void web_maybe_stopped(struct web_server *server)
+{
+    if (!server->stopping || server->stopped || server->conn_count > 0)
+        return;
+    server->stopped = true;
+    server->config.stopped(server->config.ctx);
+}
+
+static void on_grace(void *ctx)
+{
+    struct web_server *server = ctx;
+    log_warn("stopping now: %zu connections have not ended by themselves",
+             server->conn_count);
+    for (struct conn *c = server->conns; c; c = c->next)
+        conn_close(c);
+    server->stopped = true;
+    server->config.stopped(server->config.ctx);
+}
+
+static void stop_listening(struct web_server *server)
+{
+    for (size_t i = 0; i < server->listening_count; i++) {
+        listener_free(server->listening[i].listener);
+        server->listening[i].listener = NULL;
+    }
+}
+
+/* Accepts nothing more; idle connections end, WebSockets with 1001, what is running may
+ * finish for a while. */
+static void stop(struct web_server *server)
+{
+    server->stopping = true;
+    stop_listening(server);
+    loop_timer_start(server->grace, 1000ULL * server->config.limits.shutdown_s);
+    for (struct conn *c = server->conns, *next; c; c = next) {
+        next = c->next;
+        if (c->websocket)
+            websocket_stop(c);
+        else
+            http_stop(c);
+    }
+    web_maybe_stopped(server);
+}
+
+static void on_signal(void *ctx, int signum)
+{
+    struct web_server *server = ctx;
+    if (signum == SIGHUP) {
+        reload(server);
+    } else if (!server->stopping) {
+        log_info("stopping on signal %d", signum);
+        stop(server);
+    } else if (!server->stopped) {
+        on_grace(server);
+    }
+}
+
+static struct principal *principal_of(struct web_server *server,
+                                      const struct web_token *token)
+{
+    for (size_t i = 0; i < server->principal_count; i++)
+        if (server->principals[i].number == token->number)
+            return &server->principals[i];
+    struct principal *p = &server->principals[server->principal_count++];
+    *p = (struct principal){.name = token->name, .number = token->number};
+    return p;
+}
+
+static void take_tokens(struct web_server *server)
+{
+    const struct web_config *config = &server->config;
+    server->principals =
+        mem_zalloc((config->token_count + 1) * sizeof server->principals[0]);
+    server->tokens = mem_zalloc((config->token_count + 1) * sizeof server->tokens[0]);
+    server->principals[0].name = "";
+    server->principal_count = 1;
+    server->token_count = config->token_count;
+    for (size_t i = 0; i < config->token_count; i++) {
+        struct str token = config->tokens[i].token;
+        server->tokens[i].principal = principal_of(server, &config->tokens[i]);
+        SHA256((const unsigned char *)token.p, token.n, server->tokens[i].digest);
+    }
+}
+
+static int start_listening(struct web_server *server, struct err *err)
+{
+    const struct web_config *config = &server->config;
+    server->listening = mem_zalloc(config->address_count * sizeof server->listening[0]);
+    for (size_t i = 0; i < config->address_count; i++) {
+        struct listening *l = &server->listening[i];
+        *l = (struct listening){.server = server,
+                                .is_unix = config->addresses[i].is_unix,
+                                .local = config->addresses[i].local};
+        struct listener_config accepting = {on_accepted, l};
+        server->listening_count = i + 1;
+        if (listener_new(&l->listener, server->loop, &config->addresses[i], &accepting,
+                         err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* lws_service() sleeps for a time that is not negative. */
+static void service(void *ctx, bool sleep)
+{
+    struct web_server *server = ctx;
+    lws_service(server->lws, sleep ? 0 : -1);
+}
+
+static int host_the_loop(struct web_server *server, struct err *err)
+{
+    int fd = fcntl(loop_host_fd(server->loop), F_DUPFD_CLOEXEC, 3);
+    lws_sock_file_fd_type file = {.filefd = fd};
+    if (fd < 0 || !lws_adopt_descriptor_vhost(server->plain, LWS_ADOPT_RAW_FILE_DESC,
+                                              file, "loop", NULL)) {
+        fd_close(&fd);
+        return err_set(err, ERR_INTERNAL, "libwebsockets does not take the loop");
+    }
+    return loop_set_host(server->loop, &(struct loop_host){service, server}, err);
+}
+
+static int start(struct web_server *server, struct err *err)
+{
+    const struct web_config *config = &server->config;
+    if (config->tls_cert && try_certificate(config, err) < 0)
+        return -1;
+    raise_descriptors(&config->limits);
+    if (make_context(server, err) < 0)
+        return -1;
+    server->plain = make_vhost(server, false);
+    if (config->tls_cert)
+        server->tls = make_vhost(server, true);
+    if (!server->plain || (config->tls_cert && !server->tls))
+        return err_set(err, ERR_INTERNAL, "libwebsockets does not start");
+    if (host_the_loop(server, err) < 0)
+        return -1;
+    return start_listening(server, err);
+}
+
+static void server_free(struct web_server *server)
+{
+    if (!server)
+        return;
+    stop_listening(server);
+    loop_set_host(server->loop, NULL, NULL);
+    if (server->lws)
+        lws_context_destroy(server->lws);
+    http_sessions_free(server);
+    for (size_t i = 0; i < 3; i++)
+        loop_signal_free(server->signals[i]);
+    loop_timer_free(server->grace);
+    loop_timer_free(server->sweep);
+    param_headers_free(server->params);
+    buf_finish(&server->scratch);
+    mem_free(server->listening);
+    mem_free(server->principals);
+    mem_free(server->tokens);
+    mem_free(server);
+}
+
+static int server_new(struct web_server **ret_server, struct loop *loop,
+                      const struct web_config *config, struct err *err)
+{
+    static const int signums[3] = {SIGTERM, SIGINT, SIGHUP};
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    if (sigaction(SIGPIPE, &ignore, NULL) < 0)
+        return err_sys(err, errno, "sigaction");
+    struct web_server *server = mem_new(struct web_server);
+    server->config = *config;
+    server->loop = loop;
+    take_tokens(server);
+    server->params = param_headers_new(config->tools, config->tool_count);
+    buf_init(&server->scratch, LWS_PRE + (size_t)MCP_MESSAGE_OUT_MAX);
+    server->grace = loop_timer_new(loop, on_grace, server);
+    server->sweep = loop_timer_new(loop, http_sessions_sweep, server);
+    for (size_t i = 0; i < 3; i++)
+        server->signals[i] = loop_signal_new(loop, signums[i], on_signal, server);
+    if (start(server, err) < 0) {
+        server_free(server);
+        return -1;
+    }
+    *ret_server = server;
+    return 0;
+}
+
+static const char *server_address(const struct web_server *server, size_t i)
+{
+    return listener_text(server->listening[i].listener);
+}
+
+static const struct web entries = {
+    .server_new = server_new,
+    .server_free = server_free,
+    .server_address = server_address,
+    .limits_default = limits_default,
+};
+MODULE_EXPORT("web", &entries);
