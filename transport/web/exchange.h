@@ -1,6 +1,6 @@
 /* Private to transport/web: one HTTP request and its answer.
  *
- * The answer is written into `out` by answer.c and leaves in http_on_writable(), one
+ * The answer is written into `out` by reply.c and leaves in http_on_writable(), one
  * lws_write() a callback. It is one text with a length, or a stream of server-sent
  * events in chunks. */
 #pragma once
@@ -46,21 +46,21 @@ struct exchange {
 /* http.c: http_on_writable() is called when the socket takes more. */
 void exchange_ask_writable(struct exchange *ex);
 
-/* answer.c */
+/* reply.c */
 
 /* The whole answer. type NULL: no body. header: further header lines, or NULL. */
-void answer_text(struct exchange *ex, enum web_status status, const char *type,
-                 struct str text, const char *header);
-void answer_refusal(struct exchange *ex, const struct http_refusal *refusal);
+void reply_text(struct exchange *ex, enum web_status status, const char *type,
+                struct str text, const char *header);
+void reply_refusal(struct exchange *ex, const struct http_refusal *refusal);
 /* A JSON-RPC error as the whole answer; id raw or empty. */
-void answer_error(struct exchange *ex, enum web_status status, int code, struct str id,
-                  const char *message);
+void reply_error(struct exchange *ex, enum web_status status, int code, struct str id,
+                 const char *message);
 /* Begins a stream of events; messages of an MCP session id go along. */
-void answer_stream(struct exchange *ex);
+void reply_stream(struct exchange *ex);
 /* One event: a JSON text without newlines. A message that must not be lost ends the
  * connection when the client takes too little; another is dropped. */
-void answer_event(struct exchange *ex, struct str text, bool must);
-void answer_keep_alive(struct exchange *ex);
-void answer_stream_end(struct exchange *ex);
+void reply_event(struct exchange *ex, struct str text, bool must);
+void reply_keep_alive(struct exchange *ex);
+void reply_stream_end(struct exchange *ex);
 /* The head of an answer as bytes, for a connection that is not an exchange. */
-void answer_write_refusal(struct buf *to, const struct http_refusal *refusal);
+void reply_write_refusal(struct buf *to, const struct http_refusal *refusal);

@@ -1,5 +1,5 @@
 /* HTTP/1.1 on a connection: one request after the other, each an exchange. The rules
- * are in rules.c and body.c, the answers in answer.c, sessions in sessions.c. */
+ * are in rules.c and body.c, the answers in reply.c, sessions in sessions.c. */
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -73,7 +73,7 @@ static void refuse(struct exchange *ex, const struct http_refusal *refusal)
     if (ex->state == EXCHANGE_BODY && !ex->body_ended && ex->body_bytes > SMALL_BODY)
         r.close = true;
     release_body(ex);
-    answer_refusal(ex, &r);
+    reply_refusal(ex, &r);
     if (r.close && !ex->body_ended)
         set_deadline(ex, DISCARD_S);
 }
@@ -83,17 +83,17 @@ static void answer_preflight(struct exchange *ex)
 {
     struct http_policy policy = web_policy(ex->conn);
     if (!ex->head.origin.p || !http_origin_allowed(ex->head.origin, &policy)) {
-        answer_refusal(ex, &(struct http_refusal){.status = HTTP_METHOD_NOT_ALLOWED,
-                                                  .message = "OPTIONS is for browsers",
-                                                  .header = "Allow: POST\r\n"});
+        reply_refusal(ex, &(struct http_refusal){.status = HTTP_METHOD_NOT_ALLOWED,
+                                                 .message = "OPTIONS is for browsers",
+                                                 .header = "Allow: POST\r\n"});
         return;
     }
-    answer_text(ex, HTTP_NO_CONTENT, NULL, (struct str){0},
-                "Access-Control-Allow-Methods: POST, GET, DELETE\r\n"
-                "Access-Control-Allow-Headers: Authorization, Content-Type, Accept, "
-                "Last-Event-ID, Mcp-Session-Id, MCP-Protocol-Version, Mcp-Method, "
-                "Mcp-Name, traceparent, tracestate, baggage\r\n"
-                "Access-Control-Max-Age: 600\r\n");
+    reply_text(ex, HTTP_NO_CONTENT, NULL, (struct str){0},
+               "Access-Control-Allow-Methods: POST, GET, DELETE\r\n"
+               "Access-Control-Allow-Headers: Authorization, Content-Type, Accept, "
+               "Last-Event-ID, Mcp-Session-Id, MCP-Protocol-Version, Mcp-Method, "
+               "Mcp-Name, traceparent, tracestate, baggage\r\n"
+               "Access-Control-Max-Age: 600\r\n");
 }
 
 static void answer_metrics(struct exchange *ex)
@@ -108,7 +108,7 @@ static void answer_metrics(struct exchange *ex)
                   server->session_count);
     if (server->config.write_metrics)
         server->config.write_metrics(server->config.ctx, &text);
-    answer_text(ex, HTTP_OK, "text/plain; version=0.0.4", buf_str(&text), NULL);
+    reply_text(ex, HTTP_OK, "text/plain; version=0.0.4", buf_str(&text), NULL);
     buf_finish(&text);
 }
 
@@ -117,9 +117,9 @@ static void answer_state(struct exchange *ex)
 {
     bool ready = !ex->conn->server->stopping;
     if (ex->route == ROUTE_HEALTH || ready)
-        answer_text(ex, HTTP_OK, "text/plain", STR("ok\n"), NULL);
+        reply_text(ex, HTTP_OK, "text/plain", STR("ok\n"), NULL);
     else
-        answer_text(ex, HTTP_UNAVAILABLE, "text/plain", STR("stopping\n"), NULL);
+        reply_text(ex, HTTP_UNAVAILABLE, "text/plain", STR("stopping\n"), NULL);
 }
 
 /* What a GET stream's client sends, also its end, ends the stream. */
@@ -200,7 +200,7 @@ static int end_session(struct exchange *ex, struct http_refusal *refusal)
     if (!hs)
         return -1;
     http_session_free(hs);
-    answer_text(ex, HTTP_NO_CONTENT, NULL, (struct str){0}, NULL);
+    reply_text(ex, HTTP_NO_CONTENT, NULL, (struct str){0}, NULL);
     return 0;
 }
 
@@ -351,7 +351,7 @@ static void handle_message(struct exchange *ex, const struct json_doc *doc)
     ex->method = metrics_method(json_get(json_root(doc), STR("method")));
     if (body_check(doc, &ex->head, conn->server->params, find_header, ex, &kind,
                    &wrong) < 0) {
-        answer_error(ex, HTTP_BAD_REQUEST, wrong.code, wrong.id, wrong.message);
+        reply_error(ex, HTTP_BAD_REQUEST, wrong.code, wrong.id, wrong.message);
         return;
     }
     struct http_session *hs = session_for(ex, kind, &refusal);
@@ -359,7 +359,7 @@ static void handle_message(struct exchange *ex, const struct json_doc *doc)
     if (hs)
         http_session_recv(hs, ex, doc);
     else
-        answer_refusal(ex, &refusal);
+        reply_refusal(ex, &refusal);
 }
 
 /* A second one for a request means that bytes follow it while it is being answered:
@@ -387,7 +387,7 @@ int http_on_body_end(struct conn *conn)
     if (json_parse(&doc, &arena, buf_str(&ex->body), &err) == 0)
         handle_message(ex, &doc);
     else
-        answer_error(ex, HTTP_BAD_REQUEST, RPC_PARSE_ERROR, (struct str){0}, err.msg);
+        reply_error(ex, HTTP_BAD_REQUEST, RPC_PARSE_ERROR, (struct str){0}, err.msg);
     arena_finish(&arena);
     release_body(ex);
     return 0;
@@ -469,7 +469,7 @@ void http_refuse_upgrade(struct conn *conn, const struct http_refusal *refusal)
 {
     struct buf text;
     buf_init(&text, SMALL_BODY);
-    answer_write_refusal(&text, refusal);
+    reply_write_refusal(&text, refusal);
     conn->server->metrics.answers[(unsigned)refusal->status / 100]++;
     lws_write(conn->wsi, (unsigned char *)text.p, text.n, LWS_WRITE_HTTP);
     buf_finish(&text);
@@ -482,7 +482,7 @@ void http_stop(struct conn *conn)
         conn_close(conn);
     else if (ex->watch) {
         ex->close = true;
-        answer_stream_end(ex);
+        reply_stream_end(ex);
     } else
         ex->close = true;
 }

@@ -106,13 +106,13 @@ void http_session_free(struct http_session *hs)
         hs->exchanges = ex->next;
         ex->session = NULL;
         if (ex->state == EXCHANGE_WAITING)
-            answer_refusal(ex, &session_ended);
+            reply_refusal(ex, &session_ended);
         else
-            answer_stream_end(ex);
+            reply_stream_end(ex);
     }
     if (hs->get) {
         hs->get->session = NULL;
-        answer_stream_end(hs->get);
+        reply_stream_end(hs->get);
     }
     session_free(hs->mcp);
     if (hs->id[0]) {
@@ -148,10 +148,10 @@ static void on_timer(void *ctx)
 {
     struct exchange *ex = ctx;
     if (ex->state == EXCHANGE_WAITING)
-        answer_stream(ex);
+        reply_stream(ex);
     if (ex->state != EXCHANGE_STREAM)
         return;
-    answer_keep_alive(ex);
+    reply_keep_alive(ex);
     loop_timer_start(ex->timer, KEEP_ALIVE_MS);
 }
 
@@ -164,7 +164,7 @@ static void start_timer(struct exchange *ex, uint64_t delay_ms)
 
 static void begin_stream(struct exchange *ex)
 {
-    answer_stream(ex);
+    reply_stream(ex);
     start_timer(ex, KEEP_ALIVE_MS);
 }
 
@@ -196,12 +196,12 @@ static void deliver(struct http_session *hs, struct exchange *ex, struct str tex
     }
     if (ex->state == EXCHANGE_WAITING && m->final && is_only_one(messages, i, count) &&
         session_stream_requests(hs->mcp, m->stream) == 0) {
-        answer_text(ex, (enum web_status)m->status, "application/json", text, NULL);
+        reply_text(ex, (enum web_status)m->status, "application/json", text, NULL);
         return;
     }
     if (ex->state == EXCHANGE_WAITING)
         begin_stream(ex);
-    answer_event(ex, text, m->final);
+    reply_event(ex, text, m->final);
 }
 
 static void count_request(struct exchange *ex, const struct mcp_message *m)
@@ -225,9 +225,9 @@ static void end_exchanges(struct http_session *hs)
         *at = ex->next;
         ex->next = NULL;
         if (ex->state == EXCHANGE_STREAM)
-            answer_stream_end(ex);
+            reply_stream_end(ex);
         else if (ex->state == EXCHANGE_WAITING)
-            answer_text(ex, HTTP_ACCEPTED, NULL, (struct str){0}, NULL);
+            reply_text(ex, HTTP_ACCEPTED, NULL, (struct str){0}, NULL);
         if (hs->id[0])
             ex->session = NULL; /* it may end before the answer is gone */
     }
@@ -247,7 +247,7 @@ static void distribute(struct http_session *hs)
         if (!ex)
             continue; /* nobody listens (any more) */
         if (ex == hs->get) {
-            answer_event(ex, text, false);
+            reply_event(ex, text, false);
             continue;
         }
         count_request(ex, &messages[i]);

@@ -52,8 +52,8 @@ static void ended(struct exchange *ex)
     exchange_ask_writable(ex);
 }
 
-void answer_text(struct exchange *ex, enum web_status status, const char *type,
-                 struct str text, const char *header)
+void reply_text(struct exchange *ex, enum web_status status, const char *type,
+                struct str text, const char *header)
 {
     begin_head(ex, status, type, header);
     if (status != HTTP_NO_CONTENT)
@@ -72,28 +72,28 @@ static void write_error(struct buf *to, int code, struct str id, const char *mes
     rpc_end_error(&w);
 }
 
-void answer_error(struct exchange *ex, enum web_status status, int code, struct str id,
-                  const char *message)
+void reply_error(struct exchange *ex, enum web_status status, int code, struct str id,
+                 const char *message)
 {
     struct buf text;
     buf_init(&text, REFUSAL_MAX + id.n);
     write_error(&text, code, id, message);
-    answer_text(ex, status, "application/json", buf_str(&text), NULL);
+    reply_text(ex, status, "application/json", buf_str(&text), NULL);
     buf_finish(&text);
 }
 
-void answer_refusal(struct exchange *ex, const struct http_refusal *refusal)
+void reply_refusal(struct exchange *ex, const struct http_refusal *refusal)
 {
     struct buf text;
     ex->close |= refusal->close;
     buf_init(&text, REFUSAL_MAX);
     write_error(&text, RPC_INVALID_REQUEST, (struct str){0}, refusal->message);
-    answer_text(ex, refusal->status, "application/json", buf_str(&text),
-                refusal->header);
+    reply_text(ex, refusal->status, "application/json", buf_str(&text),
+               refusal->header);
     buf_finish(&text);
 }
 
-void answer_write_refusal(struct buf *to, const struct http_refusal *refusal)
+void reply_write_refusal(struct buf *to, const struct http_refusal *refusal)
 {
     struct buf text;
     buf_init(&text, REFUSAL_MAX);
@@ -131,7 +131,7 @@ static void write_chunk(struct exchange *ex, struct str text)
     end_chunk(ex);
 }
 
-void answer_stream(struct exchange *ex)
+void reply_stream(struct exchange *ex)
 {
     ex->state = EXCHANGE_STREAM;
     ex->chunked = ex->head.keep_alive;
@@ -141,7 +141,7 @@ void answer_stream(struct exchange *ex)
     exchange_ask_writable(ex);
 }
 
-void answer_event(struct exchange *ex, struct str text, bool must)
+void reply_event(struct exchange *ex, struct str text, bool must)
 {
     static const struct str head = STR_INIT("event: message\ndata: "),
                             tail = STR_INIT("\n\n");
@@ -158,13 +158,13 @@ void answer_event(struct exchange *ex, struct str text, bool must)
     }
 }
 
-void answer_keep_alive(struct exchange *ex)
+void reply_keep_alive(struct exchange *ex)
 {
     if (ex->out.n - ex->sent < STREAM_HIGH)
         write_chunk(ex, STR(": keep-alive\n\n"));
 }
 
-void answer_stream_end(struct exchange *ex)
+void reply_stream_end(struct exchange *ex)
 {
     if (ex->state != EXCHANGE_STREAM)
         return;
