@@ -184,7 +184,7 @@ static int compile_keyword(struct schema *s, enum keyword k, struct json v,
         break;
     case KEY_ENUM:
         s->values = v;
-        rc = json_type(v) == JSON_ARRAY && json_len(v) > 0 ? 0 : -1;
+        rc = json_type(v) == JSON_ARRAY ? 0 : -1;
         break;
     case KEY_CONST:
         s->constant = v;

@@ -102,7 +102,7 @@ static const struct {
 } suite_files[] = {
     {"type", 0},
     {"enum", 0},
-    {"const", 0},
+    {"const", 2},
     {"properties", 1},
     {"required", 0},
     {"additionalProperties", 5},
@@ -144,6 +144,8 @@ static void run_file(const char *draft, const char *name, int may_skip,
     arena_finish(&a);
 }
 
+/* The newest draft that the package has. Debian 12's ends with draft 7, in which all of
+ * these keywords mean the same as in 2020-12, whose files pass, too. */
 static void public_suite(void **state)
 {
     (void)state;
@@ -182,7 +184,7 @@ static void what_does_not_compile(void **state)
         {"{'type':'text'}", "/type: wrong kind of value"},
         {"{'type':[]}", "/type: wrong kind of value"},
         {"{'type':5}", "/type: wrong kind of value"},
-        {"{'enum':[]}", "/enum: wrong kind of value"},
+        {"{'enum':{}}", "/enum: wrong kind of value"},
         {"{'required':'a'}", "/required: wrong kind of value"},
         {"{'required':[1]}", "/required: wrong kind of value"},
         {"{'minimum':'1'}", "/minimum: wrong kind of value"},
@@ -217,9 +219,10 @@ static void sentences(void **state)
         "'mode':{'enum':['text','base64',null]},'kind':{'const':'x'},"
         "'list':{'type':'array','minItems':1,'maxItems':2,'items':{'type':['string',"
         "'null']}},'map':{'type':'object','maxProperties':1,'additionalProperties':{"
-        "'type':'boolean'}},'never':false},"
+        "'type':'boolean'}},'never':false,'none':{'enum':[]}},"
         "'required':['path'],'additionalProperties':false}";
     static const char *const rows[][2] = {
+        {"{'path':'a','none':1}", "none is not allowed (got 1)"},
         {"{'path':'a'}", ""},
         {"{'path':'\\u00e9\\ud83d\\ude00\\n'}", ""}, /* three characters */
         {"{'path':'\xc3\xa9\xf0\x9f\x98\x80x'}", ""},
@@ -251,7 +254,7 @@ static void sentences(void **state)
         {"{'path':'a','never':1}", "never is not allowed (got 1)"},
         {"{'path':'a','tiemout':1}",
          "tiemout is not known here; known: path, timeoutMs, ratio, mode, kind, list, "
-         "map, never (got 'tiemout')"},
+         "map, never, none (got 'tiemout')"},
         {"{'path':'a','mode':'0123456789012345678901234567890123456789'}",
          "mode must be one of 'text', 'base64', null (got "
          "'012345678901234567890123456789012345678...)"},
