@@ -61,6 +61,8 @@ struct local {
 
 /* local_zygote.c */
 int local_zygote_start(struct local *l, struct err *err);
+/* Takes the socket of a helper that runs, and the process: ours to reap. */
+void local_zygote_adopt(struct local *l, int sock, pid_t pid);
 void local_zygote_stop(struct local *l); /* waits until it and all sandboxes are gone */
 /* Takes the hold. */
 struct box *local_box_new(struct local *l, struct sandbox *sb, struct local_hold *hold,
@@ -68,7 +70,8 @@ struct box *local_box_new(struct local *l, struct sandbox *sb, struct local_hold
 void local_box_free(struct box *box); /* kills it */
 
 /* local_guest.c */
-void local_guest_message(struct box *box, struct wire_message *m);
+/* -1: it broke the protocol. The box may be gone. */
+int local_guest_message(struct box *box, struct wire_message *m);
 void local_guest_run(struct box *box, struct command *c,
                      const struct command_spec *spec);
 void local_guest_kill(struct box *box, struct command *c, int signum);

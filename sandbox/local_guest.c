@@ -230,6 +230,13 @@ void local_guest_kill(struct box *box, struct command *c, int signum)
         done(box, p); /* the command's timer ends the sandbox then */
 }
 
+static void exec_started(struct box *box, const struct pending *p)
+{
+    struct command *c = command_find(box->local->set, p->command);
+    if (c && !c->started)
+        command_started(c);
+}
+
 static void exec_failed(struct box *box, struct pending *p,
                         const struct guest_failed *failed)
 {
@@ -237,6 +244,11 @@ static void exec_failed(struct box *box, struct pending *p,
     struct err err;
     if (!c) {
         done(box, p);
+        return;
+    }
+    if (c->started) { /* as no honest guest does */
+        done(box, p);
+        command_ended(c, &(struct command_end){.unknown = true});
         return;
     }
     if (failed->what == GUEST_WHAT_BAD_CWD) {
@@ -261,6 +273,7 @@ static void exec_failed(struct box *box, struct pending *p,
 
 static void exec_ended(struct box *box, struct pending *p, const struct guest_exited *e)
 {
+    exec_started(box, p); /* as every honest guest has said before */
     struct command *c = command_find(box->local->set, p->command);
     done(box, p);
     if (!c)
@@ -442,31 +455,59 @@ static void failed_message(struct box *box, struct pending *p,
         done(box, p);
 }
 
-void local_guest_message(struct box *box, struct wire_message *m)
+/* The type, the size of the body and the number of descriptors are those of an answer
+ * to this request. */
+static bool is_answer(const struct pending *p, const struct wire_message *m)
+{
+    switch (m->type) {
+    case GUEST_FAILED:
+        return m->body_bytes == sizeof(struct guest_failed) && m->fd_count == 0;
+    case GUEST_STARTED:
+        return p->kind == PENDING_EXEC && m->fd_count == 0;
+    case GUEST_EXITED:
+        return p->kind == PENDING_EXEC && m->fd_count == 0 &&
+               m->body_bytes == sizeof(struct guest_exited);
+    case GUEST_OPENED:
+        return (p->kind == PENDING_OPEN || p->kind == PENDING_WRITE) &&
+               m->fd_count == 1 && m->body_bytes == sizeof(struct guest_opened);
+    case GUEST_DONE:
+        return (p->kind == PENDING_COMMIT || p->kind == PENDING_KILL ||
+                p->kind == PENDING_HALT) &&
+               m->fd_count == 0;
+    default:
+        return false;
+    }
+}
+
+static void request_done(struct box *box, struct pending *p)
+{
+    if (p->kind == PENDING_COMMIT)
+        committed(box, p);
+    else if (p->kind == PENDING_HALT)
+        halted(box, p);
+    else
+        done(box, p);
+}
+
+int local_guest_message(struct box *box, struct wire_message *m)
 {
     struct pending *p = find(box, m->id);
     if (!p)
-        return; /* about something that has been given up */
-    if (m->type == GUEST_FAILED && m->body_bytes == sizeof(struct guest_failed)) {
+        return 0; /* about something that has been given up */
+    if (!is_answer(p, m))
+        return -1;
+    if (m->type == GUEST_FAILED) {
         failed_message(box, p, m);
-    } else if (m->type == GUEST_STARTED && p->kind == PENDING_EXEC) {
-        struct command *c = command_find(box->local->set, p->command);
-        if (c && !c->started)
-            command_started(c);
-    } else if (m->type == GUEST_EXITED && p->kind == PENDING_EXEC &&
-               m->body_bytes == sizeof(struct guest_exited)) {
+    } else if (m->type == GUEST_STARTED) {
+        exec_started(box, p);
+    } else if (m->type == GUEST_EXITED) {
         struct guest_exited exited;
         memcpy(&exited, m->body, sizeof exited);
         exec_ended(box, p, &exited);
-    } else if (m->type == GUEST_OPENED &&
-               (p->kind == PENDING_OPEN || p->kind == PENDING_WRITE) &&
-               m->body_bytes == sizeof(struct guest_opened) && m->fd_count == 1) {
+    } else if (m->type == GUEST_OPENED) {
         file_opened(box, p, m);
-    } else if (m->type == GUEST_DONE && p->kind == PENDING_COMMIT) {
-        committed(box, p);
-    } else if (m->type == GUEST_DONE && p->kind == PENDING_KILL) {
-        done(box, p);
-    } else if (m->type == GUEST_DONE && p->kind == PENDING_HALT) {
-        halted(box, p);
+    } else {
+        request_done(box, p);
     }
+    return 0;
 }

@@ -15,7 +15,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { READY_LIMIT_MS = 10000, GONE_LIMIT_MS = 1500, ZYGOTE_SOCKET = 3 };
+enum {
+    READY_LIMIT_MS = 10000,
+    GONE_LIMIT_MS = 1500,
+    ZYGOTE_SOCKET = 3,
+    MESSAGES_A_TURN = 64, /* a guest that floods us leaves the others their turn */
+};
 
 static char room[GUEST_MESSAGE_MAX];
 
@@ -62,6 +67,23 @@ static void on_zygote_end(void *ctx, unsigned events)
     local_all_gone(l);
 }
 
+void local_zygote_adopt(struct local *l, int sock, pid_t pid)
+{
+    l->zygote_pid = pid;
+    l->zygote_pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    l->zygote = loop_io_new(l->set->loop, sock, on_zygote_message, l);
+    loop_io_want(l->zygote, LOOP_READ);
+    l->zygote_end = loop_io_new(
+        l->set->loop, fcntl(l->zygote_pidfd, F_DUPFD_CLOEXEC, 3), on_zygote_end, l);
+    loop_io_want(l->zygote_end, LOOP_READ);
+    struct zygote_hello hello = {.version = GUEST_PROTOCOL_VERSION,
+                                 .server_pid = (uint32_t)getpid()};
+    wire_send(sock, &(struct wire_out){.type = ZYGOTE_HELLO,
+                                       .id = ++l->last_id,
+                                       .body = &hello,
+                                       .body_bytes = sizeof hello});
+}
+
 int local_zygote_start(struct local *l, struct err *err)
 {
     const char *path = l->set->config.guest_path;
@@ -88,19 +110,7 @@ int local_zygote_start(struct local *l, struct err *err)
         fd_close(&pair[0]);
         return err_sys(err, saved, "starting the sandbox helper");
     }
-    l->zygote_pid = pid;
-    l->zygote_pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-    l->zygote = loop_io_new(l->set->loop, pair[0], on_zygote_message, l);
-    loop_io_want(l->zygote, LOOP_READ);
-    l->zygote_end = loop_io_new(
-        l->set->loop, fcntl(l->zygote_pidfd, F_DUPFD_CLOEXEC, 3), on_zygote_end, l);
-    loop_io_want(l->zygote_end, LOOP_READ);
-    struct zygote_hello hello = {.version = GUEST_PROTOCOL_VERSION,
-                                 .server_pid = (uint32_t)getpid()};
-    wire_send(pair[0], &(struct wire_out){.type = ZYGOTE_HELLO,
-                                          .id = ++l->last_id,
-                                          .body = &hello,
-                                          .body_bytes = sizeof hello});
+    local_zygote_adopt(l, pair[0], pid);
     return 0;
 }
 
@@ -277,16 +287,15 @@ static void explain_failure(struct err *err, int sys, struct str step)
         err_remedy(err, "`sandquay doctor` tries each part and says what to change");
 }
 
-static void failed_step(struct box *box, const struct wire_message *m)
+static int failed_step(const struct wire_message *m, struct err *err)
 {
     struct guest_failed failed = {0};
-    struct err err;
     if (m->body_bytes == sizeof failed)
         memcpy(&failed, m->body, sizeof failed);
     struct str step = m->tail;
     step.n = step.n > 100 ? 100 : step.n;
-    explain_failure(&err, failed.sys, step);
-    give_up(box, &err);
+    explain_failure(err, failed.sys, step);
+    return -1;
 }
 
 static struct box *box_of(struct local *l, uint32_t create_id)
@@ -301,6 +310,7 @@ static void zygote_message(struct local *l, struct wire_message *m)
 {
     struct box *box = box_of(l, m->id);
     struct zygote_created created;
+    struct err err;
     if (!box) {
         if (m->type == ZYGOTE_DESTROYED || m->type == GUEST_FAILED)
             local_box_gone(l, m->id);
@@ -315,9 +325,9 @@ static void zygote_message(struct local *l, struct wire_message *m)
         box->created = true;
         maybe_ready(box);
     } else if (m->type == GUEST_FAILED) {
-        failed_step(box, m);
+        failed_step(m, &err);
+        give_up(box, &err);
     } else if (m->type == ZYGOTE_DESTROYED) {
-        struct err err;
         err_set(&err, ERR_UNAVAILABLE, "its first process ended");
         give_up(box, &err);
     }
@@ -329,7 +339,10 @@ static void on_zygote_message(void *ctx, unsigned events)
     struct wire_message m;
     (void)events;
     int rc = -1;
-    while (l->zygote && (rc = wire_recv(loop_io_fd(l->zygote), room, &m)) > 0) {
+    for (int i = 0; i < MESSAGES_A_TURN && l->zygote; i++) {
+        rc = wire_recv(loop_io_fd(l->zygote), room, &m);
+        if (rc <= 0)
+            break;
         zygote_message(l, &m);
         wire_close_fds(&m);
     }
@@ -337,11 +350,15 @@ static void on_zygote_message(void *ctx, unsigned events)
         loop_io_want(l->zygote, 0); /* its end is told by the pidfd */
 }
 
-static void guest_ready(struct box *box, struct wire_message *m)
+static int guest_ready(struct box *box, struct wire_message *m, struct err *err)
 {
     struct guest_ready ready;
     struct stat st;
     memcpy(&ready, m->body, sizeof ready);
+    if (ready.version != GUEST_PROTOCOL_VERSION) {
+        err_set(err, ERR_UNAVAILABLE, "sandquay-guest is of another version");
+        return err_remedy(err, "install both programs of one build");
+    }
     if (fstat(m->fds[0], &st) == 0 && S_ISSOCK(st.st_mode)) {
         local_network_start(box, m->fds[0]);
         m->fds[0] = -1;
@@ -349,9 +366,22 @@ static void guest_ready(struct box *box, struct wire_message *m)
     box->layers |= ready.layers;
     box->ready = true;
     maybe_ready(box);
+    return 0;
 }
 
-/* The box may be gone after each message. */
+/* 0, or -1: the box is to be given up. It may be gone already. */
+static int guest_message(struct box *box, struct wire_message *m, struct err *err)
+{
+    if (box->ready && local_guest_message(box, m) == 0)
+        return 0;
+    if (!box->ready && m->type == GUEST_READY &&
+        m->body_bytes == sizeof(struct guest_ready) && m->fd_count == 1)
+        return guest_ready(box, m, err);
+    if (!box->ready && m->type == GUEST_FAILED)
+        return failed_step(m, err);
+    return err_set(err, ERR_UNAVAILABLE, "its first process broke the protocol");
+}
+
 static void on_guest_message(void *ctx, unsigned events)
 {
     struct box *box = ctx;
@@ -360,27 +390,24 @@ static void on_guest_message(void *ctx, unsigned events)
     struct wire_message m;
     struct err err;
     (void)events;
-    for (;;) {
+    for (int i = 0; i < MESSAGES_A_TURN; i++) {
         int rc = wire_recv(loop_io_fd(box->socket), room, &m);
         if (rc < 0 && errno == EAGAIN)
             return;
-        if (rc <= 0) {
-            err_set(&err, ERR_UNAVAILABLE,
-                    rc == 0 ? "its first process ended"
-                            : "its first process broke the protocol");
+        if (rc > 0) {
+            rc = guest_message(box, &m, &err);
+            wire_close_fds(&m);
+        } else if (rc == 0) {
+            rc = err_set(&err, ERR_UNAVAILABLE, "its first process ended");
+        } else {
+            rc = err_set(&err, ERR_UNAVAILABLE, "its first process broke the protocol");
+        }
+        if (box_of(l, id) != box)
+            return;
+        if (rc < 0) {
             loop_io_want(box->socket, 0);
             give_up(box, &err);
             return;
         }
-        if (box->ready)
-            local_guest_message(box, &m);
-        else if (m.type == GUEST_READY && m.body_bytes == sizeof(struct guest_ready) &&
-                 m.fd_count == 1)
-            guest_ready(box, &m);
-        else
-            failed_step(box, &m);
-        wire_close_fds(&m);
-        if (box_of(l, id) != box)
-            return;
     }
 }
