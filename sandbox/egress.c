@@ -11,11 +11,16 @@
 #include "base/mem.h"
 #include "net/relay.h"
 #include "net/route.h"
+#include "sandbox/egress_resolver.h"
 #include "sandbox/egress_route.h"
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+/* <linux/netfilter_ipv4.h> clashes with <netinet/in.h>. */
+enum { ORIGINAL_DESTINATION = 80 };
 
 enum { READING_MS = 10000, CLOSING_MS = 1000, PAUSE_MS = 100 };
 
@@ -38,11 +43,19 @@ struct tunnel {
     uint64_t row; /* its number in the log */
 };
 
+struct listener {
+    struct egress *egress;
+    struct loop_io *io;
+    bool transparent;
+};
+
 struct egress {
     struct egress_config config;
     struct network_policy policy;
     bool has_policy;
-    struct loop_io *proxy;
+    struct listener listener[EGRESS_LISTENERS_MAX];
+    unsigned listeners;
+    struct egress_resolver *resolver;
     struct loop_timer *pause; /* no descriptor was left: accepting waits */
     struct tunnel *tunnels;
     unsigned count;
@@ -148,9 +161,17 @@ static void answer_socks(struct tunnel *t, uint8_t reply)
     say(t, (struct str){text, sizeof text});
 }
 
+/* The tunnel may be gone when it returns. */
 static void turn_away(struct tunnel *t, const char *status, uint8_t reply,
                       const char *text)
 {
+    if (t->ask.kind == EGRESS_TRANSPARENT) {
+        struct linger at_once = {.l_onoff = 1}; /* a reset, not an end */
+        setsockopt(loop_io_fd(t->client), SOL_SOCKET, SO_LINGER, &at_once,
+                   sizeof at_once);
+        tunnel_free(t);
+        return;
+    }
     if (t->socks)
         answer_socks(t, reply);
     else
@@ -263,7 +284,7 @@ static enum network_verdict on_check(void *ctx, const struct address *a)
 /* The request is complete: may its host be looked up at all? */
 static void start_route(struct tunnel *t)
 {
-    static const char *const ways[] = {"connect", "http", "socks"};
+    static const char *const ways[] = {"connect", "http", "socks", "transparent"};
     struct egress *e = t->egress;
     struct egress_target *target = &t->ask.target;
     struct egress_row *row = row_of(t);
@@ -362,20 +383,59 @@ static void on_limit(void *ctx)
     tunnel_free(ctx);
 }
 
-static void tunnel_new(struct egress *e, int fd)
+static struct tunnel *tunnel_new(struct egress *e, int fd, const char *way)
 {
     struct tunnel *t = mem_new(struct tunnel);
     *t = (struct tunnel){.egress = e, .next = e->tunnels};
     e->tunnels = t;
     e->count++;
-    t->row = egress_log_add(&e->log, "proxy")->number;
+    t->row = egress_log_add(&e->log, way)->number;
     /* The head, and what came with it. */
     buf_init(&t->in, 2 * EGRESS_HEAD_MAX);
     t->client = loop_io_new(e->config.loop, fd, on_client, t);
-    loop_io_want(t->client, LOOP_READ);
     t->limit = loop_timer_new(e->config.loop, on_limit, t);
+    return t;
+}
+
+static void accept_request(struct egress *e, int fd)
+{
+    struct tunnel *t = tunnel_new(e, fd, "proxy");
+    loop_io_want(t->client, LOOP_READ);
     loop_timer_start(t->limit, READING_MS);
     on_client(t, LOOP_READ); /* most have already sent it */
+}
+
+/* Where the program wanted to: before the redirection, or where it arrived. */
+static bool wanted_address(int fd, struct address *ret_address, uint16_t *ret_port)
+{
+    struct sockaddr_in to = {0};
+    socklen_t n = sizeof to;
+    if (getsockopt(fd, SOL_IP, ORIGINAL_DESTINATION, &to, &n) < 0 &&
+        getsockname(fd, (struct sockaddr *)&to, &n) < 0)
+        return false;
+    return address_from_sockaddr((const struct sockaddr *)&to, ret_address, ret_port);
+}
+
+static void accept_transparent(struct egress *e, int fd)
+{
+    struct tunnel *t = tunnel_new(e, fd, "transparent");
+    struct egress_target *target = &t->ask.target;
+    struct address a = {0};
+    t->ask.kind = EGRESS_TRANSPARENT;
+    const char *name = e->resolver && wanted_address(fd, &a, &target->port)
+                           ? egress_resolver_name(e->resolver, &a)
+                           : NULL;
+    if (name) {
+        snprintf(target->host, sizeof target->host, "%s", name);
+        start_route(t);
+        return;
+    }
+    struct egress_row *row = row_of(t);
+    address_format(&a, row->address);
+    row->port = target->port;
+    row->outcome = EGRESS_REFUSED;
+    snprintf(row->reason, sizeof row->reason, "the address stands for no name");
+    turn_away(t, "", 0, "");
 }
 
 static void too_many(struct egress *e, int fd)
@@ -391,26 +451,29 @@ static void too_many(struct egress *e, int fd)
 static void on_pause_over(void *ctx)
 {
     struct egress *e = ctx;
-    loop_io_want(e->proxy, LOOP_READ);
+    for (unsigned i = 0; i < e->listeners; i++)
+        loop_io_want(e->listener[i].io, LOOP_READ);
 }
 
 static void on_listener(void *ctx, unsigned events)
 {
-    struct egress *e = ctx;
+    struct listener *l = ctx;
+    struct egress *e = l->egress;
     (void)events;
     for (;;) {
-        int fd =
-            accept4(loop_io_fd(e->proxy), NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        int fd = accept4(loop_io_fd(l->io), NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
-            loop_io_want(e->proxy, 0);
+            loop_io_want(l->io, 0);
             loop_timer_start(e->pause, PAUSE_MS);
         }
         if (fd < 0)
             return;
         if (e->count >= EGRESS_TUNNELS_MAX)
             too_many(e, fd);
+        else if (l->transparent)
+            accept_transparent(e, fd);
         else
-            tunnel_new(e, fd);
+            accept_request(e, fd);
     }
 }
 
@@ -422,10 +485,71 @@ struct egress *egress_new(const struct egress_config *config)
     return e;
 }
 
+static void add_listener(struct egress *e, int fd, bool transparent)
+{
+    if (e->listeners == EGRESS_LISTENERS_MAX) {
+        close(fd);
+        return;
+    }
+    struct listener *l = &e->listener[e->listeners++];
+    *l = (struct listener){.egress = e, .transparent = transparent};
+    l->io = loop_io_new(e->config.loop, fd, on_listener, l);
+    loop_io_want(l->io, LOOP_READ);
+}
+
 void egress_serve_proxy(struct egress *e, int listener)
 {
-    e->proxy = loop_io_new(e->config.loop, listener, on_listener, e);
-    loop_io_want(e->proxy, LOOP_READ);
+    add_listener(e, listener, false);
+}
+
+void egress_serve_transparent(struct egress *e, int listener)
+{
+    add_listener(e, listener, true);
+}
+
+static enum network_verdict on_check_name(void *ctx, const char *name)
+{
+    return check_name(ctx, str_of(name));
+}
+
+static enum network_verdict on_check_address(void *ctx, const char *name,
+                                             const struct address *a)
+{
+    struct egress_target target = {0};
+    snprintf(target.host, sizeof target.host, "%s", name);
+    return check_address(ctx, &target, a);
+}
+
+/* Look-ups that are allowed leave no row: the connection that follows has one. */
+static void on_name_refused(void *ctx, const char *name, enum network_verdict v,
+                            const struct address *a)
+{
+    struct egress *e = ctx;
+    struct egress_row *row = egress_log_add(&e->log, "dns");
+    snprintf(row->host, sizeof row->host, "%s", name);
+    if (a)
+        address_format(a, row->address);
+    row->open = false;
+    row->outcome = EGRESS_REFUSED;
+    network_verdict_text(v, a, row->reason, sizeof row->reason);
+    e->config.told(e->config.ctx, true, name, row->reason);
+}
+
+void egress_serve_dns(struct egress *e, int socket)
+{
+    if (e->resolver) {
+        close(socket);
+        return;
+    }
+    bool proxied = e->config.host_proxy && e->config.host_proxy->https.target.port;
+    e->resolver = egress_resolver_new(
+        &(struct egress_resolver_config){.loop = e->config.loop,
+                                         .look_up = !proxied,
+                                         .check_name = on_check_name,
+                                         .check_address = on_check_address,
+                                         .refused = on_name_refused,
+                                         .ctx = e},
+        socket);
 }
 
 void egress_free(struct egress *e)
@@ -434,7 +558,9 @@ void egress_free(struct egress *e)
         return;
     while (e->tunnels)
         tunnel_free(e->tunnels);
-    loop_io_free(e->proxy);
+    for (unsigned i = 0; i < e->listeners; i++)
+        loop_io_free(e->listener[i].io);
+    egress_resolver_free(e->resolver);
     loop_timer_free(e->pause);
     network_policy_finish(&e->policy);
     egress_log_finish(&e->log);

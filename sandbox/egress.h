@@ -6,7 +6,7 @@
 #include "sandbox/egress_log.h"
 #include "sandbox/host_proxy.h"
 
-enum { EGRESS_TUNNELS_MAX = 256 };
+enum { EGRESS_TUNNELS_MAX = 256, EGRESS_LISTENERS_MAX = 4 };
 
 struct egress_config {
     struct loop *loop;
@@ -21,8 +21,12 @@ struct egress;
 struct egress *egress_new(const struct egress_config *config);
 void egress_free(struct egress *e); /* accepts NULL; cuts what is open */
 
-/* Takes a listening socket: a proxy for HTTP and SOCKS5. */
+/* Each takes a socket that was made inside. A listener: a proxy for HTTP and SOCKS5. */
 void egress_serve_proxy(struct egress *e, int listener);
+/* A UDP socket: a resolver, whose answers stand for names (egress_resolver.h). */
+void egress_serve_dns(struct egress *e, int socket);
+/* A listener where connections to those addresses end, at most EGRESS_LISTENERS_MAX. */
+void egress_serve_transparent(struct egress *e, int listener);
 
 /* The sandbox's own policy beside the server's limit: both must allow. What is open and
  * no longer allowed is cut. NULL: none. */

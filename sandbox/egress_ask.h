@@ -9,7 +9,8 @@
 
 enum { EGRESS_HEAD_MAX = 16 * 1024 };
 
-enum egress_kind { EGRESS_CONNECT, EGRESS_REQUEST, EGRESS_SOCKS };
+/* EGRESS_TRANSPARENT: nothing was asked, the program believes to be connected. */
+enum egress_kind { EGRESS_CONNECT, EGRESS_REQUEST, EGRESS_SOCKS, EGRESS_TRANSPARENT };
 
 /* A host and a port: a name in lower case without its final dot, or an address. */
 struct egress_target {

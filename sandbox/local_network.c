@@ -1,6 +1,7 @@
 /* What a local sandbox has of the network: its way out (egress.c), the variables that
  * lead programs there, and the warning where one was refused. */
 #include "sandbox/local.h"
+#include <sys/socket.h>
 
 static void on_told(void *ctx, bool refused, const char *target, const char *reason)
 {
@@ -28,6 +29,32 @@ void local_network_start(struct box *box, int listener)
     if (own)
         egress_set_policy(box->egress, own);
     egress_serve_proxy(box->egress, listener);
+}
+
+static bool is_socket(int fd, int type)
+{
+    int got = 0;
+    socklen_t n = sizeof got;
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &got, &n) == 0 && got == type;
+}
+
+void local_network_more(struct box *box, struct wire_message *m)
+{
+    struct guest_network network;
+    if (m->body_bytes != sizeof network || !box->egress || box->has_network)
+        return;
+    memcpy(&network, m->body, sizeof network);
+    box->has_network = true;
+    for (int i = 0; i < m->fd_count; i++) {
+        bool dns = i == 0 && network.has_dns;
+        if (!is_socket(m->fds[i], dns ? SOCK_DGRAM : SOCK_STREAM))
+            continue;
+        if (dns)
+            egress_serve_dns(box->egress, m->fds[i]);
+        else
+            egress_serve_transparent(box->egress, m->fds[i]);
+        m->fds[i] = -1;
+    }
 }
 
 /* For programs that ask them: curl, git, pip, npm, apt, node from 20.? on. */

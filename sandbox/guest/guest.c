@@ -1,6 +1,7 @@
 #include "sandbox/guest/guest.h"
 #include "base/fd.h"
 #include "sandbox/guest/lockdown.h"
+#include "sandbox/guest/transparent.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <grp.h>
@@ -119,6 +120,8 @@ static void set_up(struct guest *g, struct guest_setup *setup)
     int listener = proxy_listener();
     if (listener < 0)
         give_up(g, "proxy listener");
+    struct transparent transparent;
+    transparent_set_up(&transparent);
     if (mounts_execute(&setup->plan, &g->layers, &step) < 0)
         give_up(g, step);
     run_init(g);
@@ -135,6 +138,7 @@ static void set_up(struct guest *g, struct guest_setup *setup)
                                           .fds = &listener,
                                           .fd_count = 1});
     fd_close(&listener);
+    transparent_hand_over(&transparent, g);
 }
 
 static void serve_message(struct guest *g)

@@ -18,7 +18,12 @@ enum {
         180 * 1024, /* under the default SO_SNDBUF of a SEQPACKET pair */
     GUEST_FDS_MAX = 8,
     GUEST_PROXY_PORT = 3128,
+    GUEST_TRANSPARENT_MAX = 3,
+    GUEST_POOL_BITS = 15,
 };
+
+/* 198.18.0.0/15: addresses that stand for names (sandbox/guest/transparent.h). */
+#define GUEST_POOL 0xc6120000U
 
 struct guest_header {
     uint32_t type; /* enum guest_type */
@@ -58,6 +63,8 @@ enum guest_type {
     GUEST_OPENED,  /* struct guest_opened + fd */
     GUEST_DONE,    /* header only */
     GUEST_FAILED,  /* struct guest_failed + tail: text of the step that failed */
+    GUEST_NETWORK, /* id 0, after GUEST_READY; struct guest_network, fds: a UDP socket
+                    * if has_dns, then listeners for connections to the pool */
 };
 
 /* Layers, as bits: what a sandbox has. Their names are in sandbox.h. */
@@ -124,6 +131,10 @@ struct zygote_destroyed {
 struct guest_ready {
     uint32_t version;
     uint32_t layers; /* enum zygote_layer bits set up inside */
+};
+
+struct guest_network {
+    uint32_t has_dns;
 };
 
 /* Tail: argc + envc NUL-terminated strings, then the working directory. The environment

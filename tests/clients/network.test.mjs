@@ -7,6 +7,11 @@ import { world, worldMissing } from './lib/world.mjs';
 
 const NOT_TO_BE_REACHED = ['10.1.2.3', '169.254.169.254', '168.63.129.16', 'fd00:5::10'];
 const get = (url, flags = '') => `curl -sS -m 20 ${flags} '${url}'`;
+// A program that knows nothing of proxies.
+const bare = (command) => `unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY; ${command}`;
+const plainly = (url, flags) => bare(get(url, flags));
+const echo = (host, port) => bare(`exec 3<>/dev/tcp/${host}/${port} && echo through >&3 && head -n 1 <&3`);
+const UNKNOWN = /Could not resolve host/;
 const at = (address) => new RegExp(`at ${address.replaceAll('.', '\\.')} `);
 const REFUSED = /sandquay: .*(which must be named|does not allow it|is deny-all|denied network)|response 403/;
 
@@ -46,6 +51,19 @@ const allowAll = [
   ['... by IPv6', get('http://[2001:db8:100::2]/', '-g'), REFUSED],
   ['a number in disguise', `curl -sS --proxy-header '' -x http://127.0.0.1:3128 http://0x0a010203/ 2>&1; true`, /not a host|which must be named/],
   ['a name that there is not', get('http://nowhere.example/'), /there is no such host/],
+  ['without a proxy', plainly('http://good.example/'), at('203.0.113.10')],
+  ['without a proxy, another port', plainly('http://good.example:8080/x'), /GET \/x at 203.0.113.10 for good.example:8080/],
+  ['without a proxy, no HTTP', echo('good.example', 7), /^through/],
+  ['without a proxy, IPv6 outside', plainly('http://six.example/'), at('2001:db8:5::10')],
+  ['without a proxy, many bytes', `${plainly('http://good.example/bytes/20000000')} | wc -c`, /^20000000/],
+  ['without a proxy, a private name', plainly('http://private.example/'), UNKNOWN, /^Network access to private.example was refused: 10.1.2.3 is a private/],
+  ['without a proxy, the metadata service', plainly('http://metadata.example/'), UNKNOWN, /metadata/],
+  ['without a proxy, the machine itself', plainly('http://host.example/'), UNKNOWN, /belongs to the machine/],
+  ['without a proxy, a name that there is not', plainly('http://nowhere.example/'), UNKNOWN],
+  ['without a proxy, an address', plainly('http://203.0.113.10/'), /Couldn't connect/],
+  ['an address that stands for no name', plainly('http://198.19.1.1/'), /curl: \((7|52|56)\)/],
+  ['a name of the resolver is no address for the proxy', `${get('http://198.18.0.2/')}`, REFUSED],
+  ['datagrams', bare("python3 -c 'import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.sendto(b\"x\", (\"203.0.113.53\", 53))' 2>&1; true"), /unreachable/],
   ['a port where nobody listens', get('http://good.example:81/'), /Connection refused/],
 ];
 
@@ -54,6 +72,7 @@ const rows = {
   'deny-all': { flags: ['--network', 'deny-all'], rows: [
     ['a public name', get('http://good.example/', '-x http://127.0.0.1:3128'), /is deny-all/],
     ['a public address', get('http://203.0.113.10/', '-x http://127.0.0.1:3128'), /is deny-all/],
+    ['a name without a proxy', plainly('http://good.example/'), UNKNOWN, /is deny-all/],
     ['no variables lead to the proxy', 'env | grep -ci proxy', /^0/],
   ] },
   'a name and a wildcard': { flags: ['--network', 'other.example,*.good.example'], rows: [
@@ -61,6 +80,8 @@ const rows = {
     ['below the wildcard', get('http://www.good.example/'), at('203.0.113.10')],
     ['deeper', get('http://deep.www.good.example/'), at('203.0.113.10')],
     ['capitals and a final dot', get('http://WWW.good.EXAMPLE./'), at('203.0.113.10')],
+    ['without a proxy', plainly('http://www.good.example/'), at('203.0.113.10')],
+    ['without a proxy, not the apex', plainly('http://good.example/'), UNKNOWN, /does not allow it/],
     ['not the apex', get('http://good.example/'), REFUSED],
     ['not a name that ends the same', get('http://evilgood.example/'), REFUSED],
     ['not another name', get('http://six.example/'), REFUSED],
@@ -98,10 +119,11 @@ describe('the network', { skip: worldMissing }, () => {
         start = await net.seen();
         wire = await connect(net.serve(...flags));
       });
-      for (const [name, command, expected] of cases) {
+      for (const [name, command, expected, warned] of cases) {
         test(name, async () => {
           const { stdout, stderr, warning } = await wire.run(`{ ${command}; } 2>&1`, { timeoutMs: 30000 });
           assert.match(stdout + stderr, expected);
+          if (warned) assert.match(warning, warned);
           if (expected === REFUSED) assert.match(warning, /^Network access to .* was refused: /);
         });
       }
@@ -125,6 +147,16 @@ describe('the network', { skip: worldMissing }, () => {
     assert.match(lines[0], at('203.0.113.10'));
     assert.match(lines[1], REFUSED);
     assert.match(lines[2], REFUSED);
+    assert.equal((await net.seen()).accepted['10.1.2.3'], start.accepted['10.1.2.3']);
+  });
+
+  test('... also without a proxy', async (context) => {
+    const wire = await connect(net.serve());
+    context.after(() => wire.close());
+    const start = await net.seen();
+    const { stdout, warning } = await wire.run(bare(`exec 3<>/dev/tcp/again.example/7; echo x >&3; head -n 1 <&3 || true`));
+    assert.equal(stdout, '');
+    assert.match(warning, /^Network access to again.example:7 was refused: 10.1.2.3/);
     assert.equal((await net.seen()).accepted['10.1.2.3'], start.accepted['10.1.2.3']);
   });
 });

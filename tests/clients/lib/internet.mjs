@@ -28,6 +28,7 @@ const names = {
   'mapped.example': ['::ffff:10.1.2.3'],
   'nat64.example': ['64:ff9b::a01:203'],
   'rebind.example': [[PUBLIC], [PRIVATE]],
+  'again.example': [[PUBLIC], [PRIVATE]],
 };
 const queries = {};
 const accepted = {};
