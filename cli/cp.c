@@ -43,7 +43,8 @@ static const char put_file[] =
     "cat > \"$t\" && chmod \"$SQ_MODE\" \"$t\" && mv -fT -- \"$t\" \"$to\" || "
     "{ rm -f -- \"$t\"; exit 1; }";
 static const char put_tree[] =
-    "to=${SQ_TO:-.}; [ ! -d \"$to\" ] || to=${to%/}/$SQ_NAME; "
+    "to=${SQ_TO:-.}; "
+    "[ ! -d \"$to\" ] || [ \"$SQ_NAME\" = - ] || to=${to%/}/$SQ_NAME; "
     "mkdir -p -- \"$to\" && tar -C \"$to\" --no-same-owner -xpf -";
 static const char what_is_it[] =
     "if [ -d \"$SQ_FROM\" ]; then echo dir; elif [ -f \"$SQ_FROM\" ]; then "
@@ -51,7 +52,11 @@ static const char what_is_it[] =
     "ls -ld -- \"$SQ_FROM\" >/dev/null && echo \"$SQ_FROM: not a file\" >&2; exit 1; "
     "fi";
 static const char get_file[] = "cat -- \"$SQ_FROM\"";
-static const char get_tree[] = "tar -C \"$SQ_FROM\" -cf - .";
+/* Of "/", what is mounted there is the machine's or lasts for a run only. */
+static const char get_tree[] =
+    "[ \"$SQ_FROM\" = / ] || exec tar -C \"$SQ_FROM\" -cf - .; "
+    "cut -d' ' -f5 /proc/self/mountinfo | grep -vxe / -e /workspace | sed 's|^|.|' | "
+    "exec tar -C / -cf - --anchored --no-wildcards -X - .";
 static const char pack_workspace[] = "tar -cf - .";
 static const char unpack_workspace[] = "tar --no-same-owner -xpf -";
 
@@ -325,10 +330,34 @@ static int host_kind(const char *path, char kind[KIND_BYTES], struct err *err)
     return 0;
 }
 
+static bool is_stream(const struct end *e)
+{
+    return !e->sandbox && strcmp(e->path, "-") == 0;
+}
+
+/* A tar on stdin is unpacked in the sandbox; a directory there becomes one on stdout.
+ */
+static int stream(const struct copy *c, struct err *err)
+{
+    char kind[KIND_BYTES];
+    if (is_stream(&c->from))
+        return wait_for(start_writing(c, true, "755", fcntl(0, F_DUPFD_CLOEXEC, 3)));
+    int status = look(c, kind, err);
+    if (status == 0 && strncmp(kind, "dir", 3) != 0) {
+        err_set(err, ERR_INVALID, "%s is not a directory", c->from.path);
+        return err_remedy(err, "only directories become a tar");
+    }
+    if (status != 0)
+        return status;
+    return wait_for(start_reading(c, true, fcntl(1, F_DUPFD_CLOEXEC, 3)));
+}
+
 /* The exit status, or -1 with *err. */
 static int copy(const struct copy *c, struct err *err)
 {
     char kind[KIND_BYTES], target[PATH_MAX];
+    if (is_stream(&c->from) || is_stream(&c->to))
+        return stream(c, err);
     int status =
         c->from.sandbox ? look(c, kind, err) : host_kind(c->from.path, kind, err);
     if (status != 0)

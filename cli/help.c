@@ -88,6 +88,8 @@ static void help_aftercare(enum options_verb verb)
             "NAME:PATH, in the sandbox NAME; a relative PATH starts at its "
             "/workspace. As\n"
             "with cp, what goes to a directory that exists is put into it.\n\n"
+            "- is a tar of a directory, on stdin or stdout.\n\n"
+            "  sandquay cp dev:/ - >all.tar      sandquay cp - new:/ <all.tar\n"
             "  sandquay cp data.csv dev:         sandquay cp dev:out/report.pdf .\n"
             "  sandquay cp ./project dev:src     sandquay cp dev:/root/logs ./logs\n\n"
             "%s",

@@ -45,7 +45,8 @@ struct sandbox_backend {
      * then op->name is a kept one. */
     /* Those that are kept and not running here: sandbox_op_add_info(). */
     void (*list)(void *self, struct sandbox_op *op);
-    /* op->mode; sets op->in_place when it stays here without its processes. */
+    /* op->mode; sets op->in_place when it stays here without its processes; else
+     * sandbox->impl is NULL when it is answered, or it goes on running (an error). */
     void (*stop)(void *self, struct sandbox_op *op);
     /* op->duration_ms; sets sandbox->expires_ms. NULL: the time is kept here. */
     void (*extend)(void *self, struct sandbox_op *op);
@@ -54,7 +55,9 @@ struct sandbox_backend {
     void (*snapshot)(void *self, struct sandbox_op *op);
     void (*snapshots)(void *self, struct sandbox_op *op); /* as often as there are */
     void (*snapshot_delete)(void *self, struct sandbox_op *op); /* op->name: its id */
-    bool forks; /* create() knows sb->source */
+    bool snapshots_any; /* also of those whose files are not kept */
+    bool
+        forks; /* create() knows sb->source alone; else it gets a snapshot of it, too */
 };
 
 enum sandbox_state { SANDBOX_CREATING, SANDBOX_READY, SANDBOX_ENDING, SANDBOX_LOST };
@@ -195,6 +198,7 @@ struct sandboxes {
     uint32_t sandbox_slot_count, command_slot_count, generation;
     struct command *oldest, *newest;
     struct sandbox_op *ops;
+    struct forking *forks; /* lifecycle.c */
     struct watch *watches;
     uint64_t last_watch;
     struct loop_later *tell;
@@ -251,6 +255,9 @@ void sandbox_ops_drop(struct sandboxes *set);
 
 /* sandboxes.c */
 int sandbox_check_name(struct str name, struct err *err);
+/* Whether a sandbox of that name can be made now, as far as this process knows. */
+int sandbox_check_new(struct sandboxes *set, uint64_t owner, struct str name,
+                      struct err *err);
 int sandbox_unsupported(const struct sandboxes *set, const char *what, struct err *err);
 uint64_t sandbox_unix_ms(void);
 /* Empty for the default sandbox, unless that has a name. */
@@ -258,6 +265,10 @@ struct str sandbox_plain_name(const struct sandboxes *set, struct str name);
 /* The wish completed by the configuration; valid until one of them changes. */
 const struct sandbox_spec *sandbox_in_force(struct sandbox *sb);
 void sandbox_use(struct sandbox *sb); /* a ready one: its waiters get it */
+/* source: "" unless it is a fork. */
+void sandbox_create_from(struct sandboxes *set, uint64_t owner, struct str source,
+                         const struct sandbox_spec *spec, sandbox_open_fn *fn,
+                         void *ctx);
 struct sandbox *sandbox_find_named(struct sandboxes *set, uint64_t owner,
                                    struct str name);
 void sandbox_info_fill(struct sandbox *sb, struct sandbox_info *ret_info);

@@ -31,8 +31,32 @@ static void op_free(struct sandbox_op *op)
     mem_free(op);
 }
 
+/* A fork on a backend that has snapshots: one is taken, the new sandbox is made of it,
+ * and it is forgotten. */
+struct forking {
+    struct forking *next;
+    struct sandboxes *set;
+    uint64_t owner;
+    struct owned_spec wish;
+    char source[SANDBOX_NAME_MAX + 1], snapshot[SANDBOX_NAME_MAX + 1];
+    sandbox_open_fn *fn;
+    void *ctx;
+};
+
+static void forking_free(struct forking *f)
+{
+    struct forking **at = &f->set->forks;
+    while (*at != f)
+        at = &(*at)->next;
+    *at = f->next;
+    owned_spec_finish(&f->wish);
+    mem_free(f);
+}
+
 void sandbox_ops_drop(struct sandboxes *set)
 {
+    while (set->forks)
+        forking_free(set->forks);
     while (set->ops)
         op_free(set->ops);
 }
@@ -130,9 +154,10 @@ static void answer(struct sandbox_op *op, const struct err *err)
 static void stopped(struct sandbox *sb, const struct sandbox_op *op, bool failed)
 {
     struct sandboxes *set = sb->set;
-    if (failed || op->in_place) {
+    bool goes_on = failed && sb->impl; /* it may also have failed after the end */
+    if (goes_on || op->in_place) {
         sb->state = SANDBOX_READY;
-        sb->halted = !failed;
+        sb->halted = !goes_on;
         sandbox_touch(sb);
         if (sb->waiters)
             sandbox_use(sb);
@@ -263,8 +288,87 @@ void sandbox_snapshot(struct sandboxes *set, uint64_t owner, struct str name,
     if (can(op, (const void *)(uintptr_t)set->backend->snapshot, "a snapshot", name) <
         0)
         return;
+    if (op->sandbox && !op->sandbox->kept && !set->backend->snapshots_any) {
+        struct err err;
+        op->sandbox = NULL;
+        err_set(&err, ERR_INVALID, "only a named sandbox can become a snapshot");
+        err_remedy(&err, "use one with a name (sandbox_create {name})");
+        sandbox_op_done(op, &err);
+        return;
+    }
     begin_ending(op, "a snapshot was taken");
     set->backend->snapshot(set->impl, op);
+}
+
+static void on_forgotten(void *ctx, const struct err *err)
+{
+    struct forking *f = ctx;
+    if (err)
+        log_warn("ignoring the snapshot of a fork: %s", err->msg);
+    forking_free(f);
+}
+
+static void on_forked(void *ctx, const struct sandbox_info *info, const struct err *err)
+{
+    struct forking *f = ctx;
+    f->fn(f->ctx, info, err);
+    snapshot_delete(f->set, f->owner, str_of(f->snapshot), on_forgotten, f);
+}
+
+static void on_ground(void *ctx, const struct snapshot_info *snapshot,
+                      const struct err *err)
+{
+    struct forking *f = ctx;
+    if (err) {
+        f->fn(f->ctx, NULL, err);
+        forking_free(f);
+        return;
+    }
+    memcpy(f->snapshot, snapshot->id.p, snapshot->id.n);
+    f->wish.spec.snapshot = str_of(f->snapshot);
+    sandbox_create_from(f->set, f->owner, str_of(f->source), &f->wish.spec, on_forked,
+                        f);
+}
+
+static void fork_by_snapshot(struct sandboxes *set, uint64_t owner, struct str source,
+                             const struct sandbox_spec *spec, sandbox_open_fn *fn,
+                             void *ctx)
+{
+    struct forking *f = mem_new(struct forking);
+    *f = (struct forking){
+        .next = set->forks, .set = set, .owner = owner, .fn = fn, .ctx = ctx};
+    set->forks = f;
+    owned_spec_set(&f->wish, spec);
+    memcpy(f->source, source.p, source.n);
+    sandbox_snapshot(set, owner, source, on_ground, f);
+}
+
+void sandbox_fork(struct sandboxes *set, uint64_t owner, struct str source,
+                  const struct sandbox_spec *spec, sandbox_open_fn *fn, void *ctx)
+{
+    struct err err;
+    int rc = 0;
+    source = sandbox_plain_name(set, source);
+    if (!set->backend->forks && !set->backend->snapshot) {
+        rc = sandbox_unsupported(set, "a fork", &err);
+    } else if (source.n == 0) {
+        rc = err_set(&err, ERR_INVALID, "a default sandbox cannot be forked");
+        err_remedy(&err, "fork one that has a name (sandbox_create {name})");
+    } else if (str_eq(source, spec->name)) {
+        rc = err_set(&err, ERR_CONFLICT, "a fork needs a name of its own");
+        err_remedy(&err, "choose another name");
+    } else {
+        rc = sandbox_check_name(source, &err);
+    }
+    /* Before the source is touched. */
+    if (rc == 0 && spec->name.n)
+        rc = sandbox_check_new(set, owner, spec->name, &err);
+    if (rc < 0)
+        fn(ctx, NULL, &err);
+    else if (set->backend->forks)
+        sandbox_create_from(set, owner, source, spec, fn, ctx);
+    else
+        fork_by_snapshot(set, owner, source, spec, fn, ctx);
 }
 
 void snapshot_list(struct sandboxes *set, uint64_t owner, snapshot_list_fn *fn,

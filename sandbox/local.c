@@ -110,4 +110,7 @@ const struct sandbox_backend sandbox_local = {
     .list = local_list,
     .stop = local_stop,
     .update = local_update,
+    .snapshot = local_snapshot,
+    .snapshots = local_snapshots,
+    .snapshot_delete = local_snapshot_delete,
 };

@@ -2,7 +2,7 @@
 #pragma once
 #include "sandbox/egress.h"
 #include "sandbox/guest/wire.h"
-#include "sandbox/local_store.h"
+#include "sandbox/local_snapshot.h"
 
 struct local;
 
@@ -15,6 +15,7 @@ struct box {
     int guest_end; /* until it was sent to the zygote */
     int pidfd;
     struct local_hold hold; /* of a kept one: its directory */
+    int layers_lock;        /* on the snapshot that it lies upon, or -1 */
     struct loop_io *socket;
     struct loop_timer *patience; /* the guest must become ready and must answer */
     uint32_t last_id, layers;
@@ -65,9 +66,14 @@ int local_zygote_start(struct local *l, struct err *err);
 /* Takes the socket of a helper that runs, and the process: ours to reap. */
 void local_zygote_adopt(struct local *l, int sock, pid_t pid);
 void local_zygote_stop(struct local *l); /* waits until it and all sandboxes are gone */
-/* Takes the hold. */
-struct box *local_box_new(struct local *l, struct sandbox *sb, struct local_hold *hold,
-                          struct err *err);
+/* What a box is made of. */
+struct local_ground {
+    struct local_hold hold;
+    struct local_layers layers;
+};
+/* Takes the hold and the lock on the layers; not if it fails. */
+struct box *local_box_new(struct local *l, struct sandbox *sb,
+                          struct local_ground *ground, struct err *err);
 void local_box_free(struct box *box); /* kills it */
 
 /* local_guest.c */
@@ -106,6 +112,9 @@ void local_create(void *self, struct sandbox *sb);
 void local_stop(void *self, struct sandbox_op *op);
 void local_list(void *self, struct sandbox_op *op);
 void local_update(void *self, struct sandbox_op *op);
+void local_snapshot(void *self, struct sandbox_op *op);
+void local_snapshots(void *self, struct sandbox_op *op);
+void local_snapshot_delete(void *self, struct sandbox_op *op);
 void local_box_gone(struct local *l, uint32_t create_id); /* every process of it */
 void local_all_gone(struct local *l);
 void local_life_cancel(struct local *l, const struct sandbox *sb);

@@ -103,61 +103,105 @@ static int make_places(const struct local_hold *hold, struct err *err)
     return 0;
 }
 
+static void ground_finish(struct local_ground *g)
+{
+    local_hold_finish(&g->hold);
+    fd_close(&g->layers.lock);
+}
+
+/* What the record says and what is asked for, together, for this run. */
+static int settle_kept(struct sandbox *sb, struct local_ground *g,
+                       struct local_record *record, struct err *err)
+{
+    struct str snapshot = sb->wish.spec.snapshot;
+    if (make_places(&g->hold, err) < 0)
+        return -1;
+    int rc = 0;
+    if (!sb->resumed && snapshot.n)
+        rc = local_layers_begin(sb->set, sb->owner, snapshot, sb->source[0], record,
+                                &g->layers, err);
+    else
+        rc = local_layers_settle(sb->set, sb->owner, &g->hold, record, &g->layers, err);
+    if (rc < 0)
+        return -1;
+    sb->created_ms = record->created_ms ? record->created_ms : sandbox_unix_ms();
+    owned_spec_merge(&record->wish, &sb->wish.spec);
+    owned_spec_set(&sb->wish, &record->wish.spec);
+    record->created_ms = sb->created_ms;
+    record->updated_ms = sandbox_unix_ms();
+    return local_record_save(g->hold.dir, record, err);
+}
+
 /* Finds and holds the directory of a kept sandbox and writes down what it is. */
-static int hold_kept(struct sandbox *sb, struct local_hold *hold, struct err *err)
+static int hold_kept(struct sandbox *sb, struct local_ground *g, struct err *err)
 {
     struct local_record record = {0};
-    bool existed;
     if (local_store_hold(sb->set, sb->owner, sb->name,
                          sb->want == SANDBOX_WANT_NEW ? STORE_MUST_BE_NEW
                                                       : STORE_MAY_EXIST,
-                         hold, &record, &existed, err) < 0)
+                         &g->hold, &record, &sb->resumed, err) < 0)
         return -1;
-    sb->resumed = existed;
-    sb->created_ms = record.created_ms ? record.created_ms : sandbox_unix_ms();
+    int rc = settle_kept(sb, g, &record, err);
+    local_record_finish(&record);
+    return rc;
+}
+
+/* An unnamed one has only what it begins with. */
+static int find_layers(struct sandbox *sb, struct local_ground *g, struct err *err)
+{
+    struct local_record record = {0};
+    struct str snapshot = sb->wish.spec.snapshot;
+    if (snapshot.n == 0)
+        return 0;
+    int rc = local_layers_begin(sb->set, sb->owner, snapshot, sb->source[0], &record,
+                                &g->layers, err);
     owned_spec_merge(&record.wish, &sb->wish.spec);
     owned_spec_set(&sb->wish, &record.wish.spec);
-    record.created_ms = sb->created_ms;
-    record.updated_ms = sandbox_unix_ms();
-    int rc = make_places(hold, err);
-    if (rc == 0)
-        rc = local_record_save(hold->dir, &record, err);
     local_record_finish(&record);
-    if (rc < 0)
-        local_hold_finish(hold);
     return rc;
 }
 
 static void sweep(struct local *l, struct sandbox_op *op);
 
+/* What servers that died have left. Where nothing has ever been kept, nothing is made.
+ */
+static void sweep_leftovers(struct local *l, uint64_t owner)
+{
+    const char *state = l->set->config.state_dir;
+    struct stat st;
+    if (!state || stat(state, &st) < 0)
+        return;
+    local_snapshot_collect(l->set, owner);
+    sweep(l, NULL);
+}
+
 void local_create(void *self, struct sandbox *sb)
 {
     struct local *l = self;
     struct err err;
-    struct local_hold hold = {.dir = -1, .lock = -1};
+    struct local_ground g = {.hold = {.dir = -1, .lock = -1}, .layers = {.lock = -1}};
     struct box *box = NULL;
     if (!l->swept) {
         l->swept = true;
-        sweep(l, NULL);
+        sweep_leftovers(l, sb->owner);
     }
     int rc = local_limits_check(&sb->wish.spec, sandbox_in_force(sb), &err);
-    if (rc == 0 && sb->kept)
-        rc = hold_kept(sb, &hold, &err);
+    if (rc == 0)
+        rc = sb->kept ? hold_kept(sb, &g, &err) : find_layers(sb, &g, &err);
     if (rc < 0 && wait_for_holder(l, sb, &err))
         return;
     local_life_cancel(l, sb);
-    if (rc == 0 && sb->resumed) /* limits of before, maybe of another machine */
+    if (rc == 0) /* limits of before, maybe of another machine */
         rc = local_limits_check(&sb->wish.spec, sandbox_in_force(sb), &err);
-    bool fresh = sb->kept && !sb->resumed;
     if (rc == 0 && (l->zygote || local_zygote_start(l, &err) == 0))
-        box = local_box_new(l, sb, &hold, &err);
+        box = local_box_new(l, sb, &g, &err);
     if (box)
         return;
-    if (fresh && hold.dir >= 0) { /* nothing is left of what could not be made */
-        struct err ignored;
-        local_store_discard(l->set, &hold, &ignored);
+    if (sb->kept && !sb->resumed && g.hold.dir >= 0) {
+        struct err ignored; /* nothing is left of what could not be made */
+        local_store_discard(l->set, &g.hold, &ignored);
     }
-    local_hold_finish(&hold);
+    ground_finish(&g);
     sandbox_failed(sb, &err);
 }
 
@@ -233,15 +277,34 @@ static void sweep(struct local *l, struct sandbox_op *op)
     l->sweepers = s;
 }
 
+static void take_snapshot(struct local *l, struct sandbox_op *op,
+                          struct local_hold *hold)
+{
+    struct err err;
+    char id[SANDBOX_NAME_MAX + 1];
+    struct snapshot_info info;
+    int rc = local_snapshot_take(l->set, op->owner, op->name, hold, id, &info, &err);
+    if (rc == 0)
+        sandbox_op_add_snapshot(op, &info);
+    local_hold_finish(hold);
+    sandbox_op_done(op, rc < 0 ? &err : NULL);
+}
+
 /* All of its processes are dead: its files stay, or go to the trash. */
 static void let_go(struct local *l, struct sandbox_op *op, struct local_hold *hold)
 {
     struct err err;
     int rc = 0;
+    if (op->kind == SANDBOX_OP_SNAPSHOT) {
+        take_snapshot(l, op, hold);
+        return;
+    }
     bool discard = op->mode == SANDBOX_STOP_DELETE && hold->dir >= 0;
     if (discard)
         rc = local_store_discard(l->set, hold, &err);
     local_hold_finish(hold);
+    if (discard && rc == 0)
+        local_snapshot_collect(l->set, op->owner);
     if (rc < 0)
         sandbox_op_done(op, &err);
     else if (discard)
@@ -313,6 +376,41 @@ void local_stop(void *self, struct sandbox_op *op)
         local_guest_halt(box, op);
     else
         end_box(l, box, op);
+}
+
+/* Of a kept one, that runs or not; its processes end. */
+void local_snapshot(void *self, struct sandbox_op *op)
+{
+    struct local *l = self;
+    struct sandbox *sb = op->sandbox;
+    struct err err;
+    if (sb && !sb->kept) {
+        err_set(&err, ERR_UNAVAILABLE, "an unnamed sandbox cannot be a snapshot");
+        err_remedy(&err, "use one with a name (sandbox_create {name})");
+        op->in_place = true;
+        sandbox_op_done(op, &err);
+    } else {
+        local_stop(l, op);
+    }
+}
+
+void local_snapshots(void *self, struct sandbox_op *op)
+{
+    struct local *l = self;
+    local_snapshot_each(l->set, op->owner, op);
+    sandbox_op_done(op, NULL);
+}
+
+void local_snapshot_delete(void *self, struct sandbox_op *op)
+{
+    struct local *l = self;
+    struct err err;
+    if (local_snapshot_forget(l->set, op->owner, op->name, &err) < 0) {
+        sandbox_op_done(op, &err);
+        return;
+    }
+    local_snapshot_collect(l->set, op->owner);
+    sweep(l, op);
 }
 
 static void add_row(void *ctx, const char *name, const struct local_record *record,

@@ -64,6 +64,8 @@ static void write_record(struct buf *text, const struct local_record *r)
             jw_str(&w, r->layers[i]);
         jw_end_array(&w);
     }
+    if (r->deleted)
+        jw_key_bool(&w, "deleted", true);
     jw_end_object(&w);
     buf_addc(text, '\n');
 }
@@ -128,6 +130,7 @@ static void take_record(struct json json, struct local_record *r)
     s->tags = read_list(json_get(json, STR("tags")), a, &s->tag_count);
     read_ports(json_get(json, STR("ports")), a, s);
     s->image = arena_dup(a, json_str(json_get(json, STR("image")), a));
+    r->deleted = json_is_true(json_get(json, STR("deleted")));
     r->layers = read_list(json_get(json, STR("layers")), a, &r->layer_count);
     struct str source = json_str(json_get(json, STR("source")), a);
     snprintf(r->source, sizeof r->source, "%.*s", STR_FMT(source));

@@ -67,14 +67,22 @@ static int open_state(struct sandboxes *set, const char *below, char path[4096],
     return fd;
 }
 
-/* Where the tenant's sandboxes are. */
+/* A directory of the owner's tenant. */
+static int open_below(struct sandboxes *set, uint64_t owner, const char *what,
+                      char path[4096], struct err *err)
+{
+    char below[64];
+    if (sandbox_tenant(owner))
+        snprintf(below, sizeof below, "tenants/%08x/%s", sandbox_tenant(owner), what);
+    else
+        snprintf(below, sizeof below, "%s", what);
+    return open_state(set, below, path, err);
+}
+
 static int open_shelf(struct sandboxes *set, uint64_t owner, char path[4096],
                       struct err *err)
 {
-    char below[64] = "sandboxes";
-    if (sandbox_tenant(owner))
-        snprintf(below, sizeof below, "tenants/%08x/sandboxes", sandbox_tenant(owner));
-    return open_state(set, below, path, err);
+    return open_below(set, owner, "sandboxes", path, err);
 }
 
 static struct flock whole(short type)
@@ -230,13 +238,24 @@ static int move_to_trash(int trash, const char *path, struct err *err)
     return err_sys(err, errno, "deleting %.100s", path);
 }
 
-int local_store_discard(struct sandboxes *set, struct local_hold *h, struct err *err)
+int local_store_throw(struct sandboxes *set, const char *path, struct err *err)
 {
-    char path[4096];
-    int trash = open_state(set, "trash", path, err);
-    int rc = trash < 0 ? -1 : move_to_trash(trash, h->path, err);
+    char trash_path[4096];
+    int trash = open_state(set, "trash", trash_path, err);
+    int rc = trash < 0 ? -1 : move_to_trash(trash, path, err);
     fd_close(&trash);
     return rc;
+}
+
+int local_store_discard(struct sandboxes *set, struct local_hold *h, struct err *err)
+{
+    return local_store_throw(set, h->path, err);
+}
+
+int local_store_snapshots(struct sandboxes *set, uint64_t owner, char path[4096],
+                          struct err *err)
+{
+    return open_below(set, owner, "snapshots", path, err);
 }
 
 static DIR *list_of(int fd)
@@ -325,11 +344,7 @@ int local_store_trash(struct sandboxes *set, bool *ret_full)
 {
     char path[4096];
     struct err err;
-    struct stat st;
     *ret_full = false;
-    /* Nothing is made where nothing has ever been kept. */
-    if (!set->config.state_dir || stat(set->config.state_dir, &st) < 0)
-        return -1;
     int trash = open_state(set, "trash", path, &err);
     if (trash < 0)
         return -1;

@@ -6,6 +6,9 @@
  *   files/       all that has been written inside: root/ is the root, layers/ what
  *                lies over the machine's /usr
  *
+ * and snapshots: <state>/snapshots/ID with record.json, files/ and lock, which every
+ * sandbox that runs upon it shares.
+ *
  * What is deleted first moves to <state>/trash, in one step, and is removed there by a
  * process of its own; what a crash leaves is removed by the next start. */
 #pragma once
@@ -15,8 +18,9 @@ struct local_record {
     uint64_t created_ms, updated_ms;
     char source[SANDBOX_NAME_MAX + 1]; /* of a snapshot: the sandbox */
     struct owned_spec wish;
-    const struct str *layers;
+    const struct str *layers; /* names of the snapshots beneath, newest first */
     size_t layer_count;
+    bool deleted; /* a snapshot that only goes on as a layer of others */
 };
 
 /* local_record.c. dir: descriptor of the directory that holds it. */
@@ -56,6 +60,12 @@ void local_store_each(struct sandboxes *set, uint64_t owner,
                       void (*row)(void *ctx, const char *name,
                                   const struct local_record *record, long held_by),
                       void *ctx);
+
+/* Where snapshots are: a descriptor, and the path. */
+int local_store_snapshots(struct sandboxes *set, uint64_t owner, char path[4096],
+                          struct err *err);
+/* Moves a directory to the trash. */
+int local_store_throw(struct sandboxes *set, const char *path, struct err *err);
 
 /* The trash, as a descriptor, and whether there is anything in it; unfinished
  * directories go there first. -1 when there is no store. */

@@ -159,7 +159,8 @@ static void on_impatience(void *ctx)
     give_up(box, &err);
 }
 
-static int ask_for_box(struct box *box, struct err *err)
+static int ask_for_box(struct box *box, const struct local_layers *layers,
+                       struct err *err)
 {
     const struct sandbox_config *config = &box->local->set->config;
     struct sandbox *sb = box->sandbox;
@@ -183,7 +184,8 @@ static int ask_for_box(struct box *box, struct err *err)
     };
     struct buf tail;
     buf_init(&tail, GUEST_MESSAGE_MAX / 2);
-    const char *strings[] = {sb->name[0] ? sb->name : "sandbox", workspace, files};
+    const char *strings[] = {sb->name[0] ? sb->name : "sandbox", workspace, files,
+                             layers->dir, layers->names};
     const int fds[] = {box->guest_end, box->hold.lock};
     for (size_t i = 0; i < CREATE_STRINGS; i++)
         buf_add(&tail, strings[i], strlen(strings[i]) + 1);
@@ -200,8 +202,8 @@ static int ask_for_box(struct box *box, struct err *err)
     return rc < 0 ? err_sys(err, errno, "asking for a sandbox") : 0;
 }
 
-struct box *local_box_new(struct local *l, struct sandbox *sb, struct local_hold *hold,
-                          struct err *err)
+struct box *local_box_new(struct local *l, struct sandbox *sb,
+                          struct local_ground *ground, struct err *err)
 {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
@@ -215,15 +217,17 @@ struct box *local_box_new(struct local *l, struct sandbox *sb, struct local_hold
                         .create_id = ++l->last_id,
                         .guest_end = pair[1],
                         .pidfd = -1,
-                        .hold = *hold};
+                        .hold = ground->hold,
+                        .layers_lock = ground->layers.lock};
     l->boxes = box;
     sb->impl = box;
     box->socket = loop_io_new(l->set->loop, pair[0], on_guest_message, box);
     loop_io_want(box->socket, LOOP_READ);
     box->patience = loop_timer_new(l->set->loop, on_impatience, box);
     loop_timer_start(box->patience, READY_LIMIT_MS);
-    if (ask_for_box(box, err) < 0) {
+    if (ask_for_box(box, &ground->layers, err) < 0) {
         box->hold = (struct local_hold){.dir = -1, .lock = -1}; /* stays the caller's */
+        box->layers_lock = -1;
         sb->impl = NULL;
         local_box_free(box);
         return NULL;
@@ -254,6 +258,7 @@ void local_box_free(struct box *box)
     fd_close(&box->guest_end);
     fd_close(&box->pidfd);
     local_hold_finish(&box->hold);
+    fd_close(&box->layers_lock);
     mem_free(box);
 }
 

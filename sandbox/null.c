@@ -467,5 +467,6 @@ const struct sandbox_backend sandbox_null = {
     .snapshot = snapshot,
     .snapshots = snapshots,
     .snapshot_delete = snapshot_remove,
+    .snapshots_any = true,
     .forks = true,
 };

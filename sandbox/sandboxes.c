@@ -356,8 +356,8 @@ static void make_up_name(char to[SANDBOX_NAME_MAX + 1])
     snprintf(to, SANDBOX_NAME_MAX + 1, "sb-%s", word);
 }
 
-static int check_new(struct sandboxes *set, uint64_t owner, struct str name,
-                     struct err *err)
+int sandbox_check_new(struct sandboxes *set, uint64_t owner, struct str name,
+                      struct err *err)
 {
     if (sandbox_check_name(name, err) < 0)
         return -1;
@@ -372,9 +372,9 @@ static int check_new(struct sandboxes *set, uint64_t owner, struct str name,
     return check_limit(set, owner, err);
 }
 
-/* source: "" unless it is a fork. */
-static void create(struct sandboxes *set, uint64_t owner, struct str source,
-                   const struct sandbox_spec *spec, sandbox_open_fn *fn, void *ctx)
+void sandbox_create_from(struct sandboxes *set, uint64_t owner, struct str source,
+                         const struct sandbox_spec *spec, sandbox_open_fn *fn,
+                         void *ctx)
 {
     char made_up[SANDBOX_NAME_MAX + 1];
     struct sandbox_spec named = *spec;
@@ -383,7 +383,7 @@ static void create(struct sandboxes *set, uint64_t owner, struct str source,
         make_up_name(made_up);
         named.name = str_of(made_up);
     }
-    if (check_new(set, owner, named.name, &err) < 0) {
+    if (sandbox_check_new(set, owner, named.name, &err) < 0) {
         fn(ctx, NULL, &err);
         return;
     }
@@ -399,26 +399,7 @@ static void create(struct sandboxes *set, uint64_t owner, struct str source,
 void sandbox_create(struct sandboxes *set, uint64_t owner,
                     const struct sandbox_spec *spec, sandbox_open_fn *fn, void *ctx)
 {
-    create(set, owner, (struct str){0}, spec, fn, ctx);
-}
-
-void sandbox_fork(struct sandboxes *set, uint64_t owner, struct str source,
-                  const struct sandbox_spec *spec, sandbox_open_fn *fn, void *ctx)
-{
-    struct err err;
-    source = sandbox_plain_name(set, source);
-    if (!set->backend->forks) {
-        sandbox_unsupported(set, "a fork", &err);
-        fn(ctx, NULL, &err);
-    } else if (source.n == 0) {
-        err_set(&err, ERR_INVALID, "a default sandbox cannot be forked");
-        err_remedy(&err, "fork one that has a name (sandbox_create {name})");
-        fn(ctx, NULL, &err);
-    } else if (sandbox_check_name(source, &err) < 0) {
-        fn(ctx, NULL, &err);
-    } else {
-        create(set, owner, source, spec, fn, ctx);
-    }
+    sandbox_create_from(set, owner, (struct str){0}, spec, fn, ctx);
 }
 
 int sandbox_get(struct sandboxes *set, uint64_t sandbox, struct sandbox_info *ret_info,

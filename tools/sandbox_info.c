@@ -5,8 +5,7 @@
 
 enum { MIB = 1024 * 1024, RESULT_BYTES = 64 * 1024 };
 
-/* 2026-01-31T12:00:00.000Z */
-static void write_time(struct json_writer *w, const char *key, uint64_t unix_ms)
+void sandbox_info_time(struct json_writer *w, const char *key, uint64_t unix_ms)
 {
     time_t seconds = (time_t)(unix_ms / 1000);
     struct tm t;
@@ -63,8 +62,8 @@ void sandbox_info_write(struct json_writer *w, const struct sandbox_info *info)
     jw_key_bool(w, "filesKept", info->kept);
     if (info->id && info->level)
         jw_key_i64(w, "isolationLevel", info->level);
-    write_time(w, "createdAt", info->created_ms);
-    write_time(w, "expiresAt", info->expires_ms);
+    sandbox_info_time(w, "createdAt", info->created_ms);
+    sandbox_info_time(w, "expiresAt", info->expires_ms);
     if (info->held_by)
         jw_key_i64(w, "heldByPid", info->held_by);
     if (info->id) {

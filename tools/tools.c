@@ -24,6 +24,8 @@ static struct row rows[] = {
     TOOL(TOOLSET_DEFAULT, sandbox_create),
     TOOL(TOOLSET_DEFAULT, sandbox_list),
     TOOL(TOOLSET_DEFAULT, sandbox_stop),
+    TOOL(TOOLSET_LIFECYCLE, sandbox_snapshot),
+    TOOL(TOOLSET_LIFECYCLE, sandbox_fork),
     TOOL(TOOLSET_LIFECYCLE, sandbox_extend),
 };
 /* clang-format on */

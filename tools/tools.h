@@ -47,4 +47,6 @@ void tool_write_file(struct call *call);
 void tool_sandbox_create(struct call *call);
 void tool_sandbox_list(struct call *call);
 void tool_sandbox_stop(struct call *call);
+void tool_sandbox_snapshot(struct call *call);
+void tool_sandbox_fork(struct call *call);
 void tool_sandbox_extend(struct call *call);

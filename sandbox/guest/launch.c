@@ -24,10 +24,11 @@ static int make_trees(struct guest_setup *setup, pid_t pid, uid_t base)
     setup->plan.tree[TREE_USR] = idmap_tree("/usr", userns);
     setup->plan.tree[TREE_DPKG] = idmap_tree("/var/lib/dpkg", userns);
     setup->plan.tree[TREE_ALTERNATIVES] = idmap_tree("/etc/alternatives", userns);
-    const char *dirs[] = {setup->plan.workspace, setup->plan.files};
-    const int index[] = {TREE_WORKSPACE, TREE_FILES};
+    const char *dirs[] = {setup->plan.workspace, setup->plan.files,
+                          setup->plan.snapshots};
+    const int index[] = {TREE_WORKSPACE, TREE_FILES, TREE_SNAPSHOTS};
     int rc = 0;
-    for (int i = 0; i < 2 && rc == 0; i++) {
+    for (int i = 0; i < 3 && rc == 0; i++) {
         struct stat st;
         if (!dirs[i][0])
             continue;

@@ -130,7 +130,9 @@ static void create(struct wire_message *m)
                                      .workspace_readonly = request.workspace_readonly,
                                      .host_name = string[CREATE_NAME],
                                      .workspace = string[CREATE_WORKSPACE],
-                                     .files = string[CREATE_FILES]};
+                                     .files = string[CREATE_FILES],
+                                     .snapshots = string[CREATE_SNAPSHOTS],
+                                     .lowers = string[CREATE_LOWERS]};
     for (int i = 0; i < TREE_COUNT; i++)
         setup.plan.tree[i] = -1;
     cgroup_make(&setup.groups, ++number, &request);

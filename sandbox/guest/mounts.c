@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/mount.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -28,6 +29,7 @@ enum { MNT_DETACH_FLAG = 2 };
 
 #define ROOT "/tmp/root"
 #define LAYERS "/tmp/layers"
+#define STORE "store"
 #define SAFE (MS_NOSUID | MS_NODEV)
 
 struct program {
@@ -150,19 +152,90 @@ static int make_layer(const char *path)
     return mkdir(path, 0755) < 0 && errno != EEXIST ? -1 : 0;
 }
 
-/* lower: the prepared tree; upper and work beside the root. */
-static int do_overlay(const struct plan_step *s, int tree)
+/* Mount options of an overlay; what does not fit shows as overflow. */
+struct overlay {
+    char text[4000];
+    size_t n;
+};
+
+static void overlay_add(struct overlay *o, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+static void overlay_add(struct overlay *o, const char *fmt, ...)
 {
-    char lower[32], upper[64], work[64], options[256];
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(o->text + o->n, sizeof o->text - o->n, fmt, ap);
+    va_end(ap);
+    o->n += n > 0 ? (size_t)n : 0;
+    if (o->n >= sizeof o->text)
+        o->n = sizeof o->text - 1;
+}
+
+/* lowerdir=: `below` of each snapshot that has it, relative to LAYERS, then `last`. */
+static void overlay_lowers(struct overlay *o, const char *names, const char *below,
+                           const char *last)
+{
+    const char *separator = "";
+    overlay_add(o, "lowerdir=");
+    while (*names) {
+        char path[200];
+        struct stat st;
+        size_t n = strcspn(names, " ");
+        snprintf(path, sizeof path, STORE "/%.*s/files/%s", (int)n, names, below);
+        if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+            overlay_add(o, "%s%s", separator, path);
+            separator = ":";
+        }
+        names += n + (names[n] == ' ');
+    }
+    if (last)
+        overlay_add(o, "%s%s", separator, last);
+}
+
+static int overlay_mount(struct overlay *o, const char *upper, const char *work, int at)
+{
+    overlay_add(o, ",upperdir=%s,workdir=%s,userxattr", upper, work);
+    if (o->n == sizeof o->text - 1) {
+        fd_close(&at);
+        errno = E2BIG;
+        return -1;
+    }
+    return mount_at("overlay", at, "overlay", SAFE, o->text);
+}
+
+/* lower: the snapshots' layers, then the prepared tree; upper and work beside the root.
+ */
+static int do_overlay(const struct mount_plan *plan, const struct plan_step *s)
+{
+    char lower[32], upper[64], work[64], name[32];
+    struct overlay o = {.n = 0};
     snprintf(lower, sizeof lower, LAYERS "/%lu", s->flags);
     snprintf(upper, sizeof upper, "%s-upper", lower);
     snprintf(work, sizeof work, "%s-work", lower);
+    snprintf(name, sizeof name, "layers/%lu-upper", s->flags);
     if (make_layer(lower) < 0 || make_layer(upper) < 0 || make_layer(work) < 0 ||
-        attach(tree, lower) < 0)
+        attach(plan->tree[s->flags], lower) < 0 || chdir(LAYERS) < 0)
         return -1;
-    snprintf(options, sizeof options, "lowerdir=%s,upperdir=%s,workdir=%s,userxattr",
-             lower, upper, work);
-    return mount_at("overlay", inside_dir(s->target, 0755), "overlay", SAFE, options);
+    overlay_lowers(&o, plan->lowers, name, lower);
+    return overlay_mount(&o, upper, work, inside_dir(s->target, 0755));
+}
+
+/* The root itself over the snapshots. */
+static int root_overlay(const struct mount_plan *plan, const char **ret_step)
+{
+    struct overlay o = {.n = 0};
+    int tree = plan->tree[TREE_SNAPSHOTS];
+    *ret_step = "snapshots";
+    if (tree < 0 ||
+        set_attributes(tree, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV) <
+            0 ||
+        make_layer(LAYERS "/" STORE) < 0 || attach(tree, LAYERS "/" STORE) < 0 ||
+        make_layer(LAYERS "/root-work") < 0 || chdir(LAYERS) < 0)
+        return -1;
+    *ret_step = "root over snapshots";
+    overlay_lowers(&o, plan->lowers, "root", NULL);
+    return overlay_mount(&o, ROOT, LAYERS "/root-work",
+                         open(ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC));
 }
 
 static int set_readonly(int fd, unsigned recursive)
@@ -258,7 +331,7 @@ static int run_step(const struct mount_plan *plan, const struct plan_step *s,
     case PLAN_TREE:
         return do_tree(s, plan->tree[s->flags]);
     case PLAN_OVERLAY:
-        return do_overlay(s, plan->tree[s->flags]);
+        return do_overlay(plan, s);
     case PLAN_READONLY:
         return do_readonly(s->target, (unsigned)s->flags);
     case PLAN_COVER:
@@ -311,9 +384,21 @@ static int run_program(struct program *p, const struct mount_plan *plan,
     return 0;
 }
 
-/* files: what holds the root, of a kept sandbox; -1: a new tmpfs. */
-static int base_mounts(const struct mount_plan *plan, int files, const char **ret_step)
+/* What is kept of earlier runs, as trees; where they are not prepared, ours. */
+static int open_kept(struct mount_plan *plan)
 {
+    int *files = &plan->tree[TREE_FILES], *snapshots = &plan->tree[TREE_SNAPSHOTS];
+    if (*files < 0 && plan->files[0])
+        *files = open_tree(plan->files, AT_SYMLINK_NOFOLLOW);
+    if (*snapshots < 0 && plan->snapshots[0])
+        *snapshots = open_tree(plan->snapshots, AT_SYMLINK_NOFOLLOW);
+    return (plan->files[0] && *files < 0) || (plan->snapshots[0] && *snapshots < 0) ? -1
+                                                                                    : 0;
+}
+
+static int base_mounts(const struct mount_plan *plan, const char **ret_step)
+{
+    int files = plan->tree[TREE_FILES];
     char options[96];
     snprintf(options, sizeof options, "mode=755,size=%llu,nr_inodes=%llu",
              (unsigned long long)plan->disk_bytes,
@@ -329,6 +414,8 @@ static int base_mounts(const struct mount_plan *plan, int files, const char **re
         return -1;
     if (make_layer(ROOT) < 0 || make_layer(LAYERS) < 0)
         return -1;
+    if (plan->lowers[0])
+        return root_overlay(plan, ret_step);
     *ret_step = "bind of the root";
     return mount(ROOT, ROOT, NULL, MS_BIND, NULL);
 }
@@ -343,23 +430,21 @@ static int enter(const char **ret_step)
     return chdir("/workspace");
 }
 
-int mounts_execute(const struct mount_plan *plan, uint32_t *ret_layers,
+int mounts_execute(const struct mount_plan *wanted, uint32_t *ret_layers,
                    const char **ret_step)
 {
     static struct program program;
     struct program *p = &program;
+    struct mount_plan own = *wanted;
+    const struct mount_plan *plan = &own;
     plan_make(&p->plan, plan);
     etc_collect();
     clone_sources(p);
-    int files = plan->tree[TREE_FILES];
-    if (files < 0 && plan->files[0])
-        files = open_tree(plan->files, AT_SYMLINK_NOFOLLOW);
-    if (plan->files[0] && files < 0) {
-        *ret_step = "files of the sandbox";
+    *ret_step = "kept files";
+    if (open_kept(&own) < 0)
         return -1;
-    }
     umask(0);
-    if (base_mounts(plan, files, ret_step) < 0)
+    if (base_mounts(plan, ret_step) < 0)
         return -1;
     int root = open(ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
     inside_use(root);
@@ -368,6 +453,8 @@ int mounts_execute(const struct mount_plan *plan, uint32_t *ret_layers,
         fd_close(&p->cloned[i]);
     if (rc < 0)
         return -1;
+    fd_close(&own.tree[TREE_FILES]);
+    fd_close(&own.tree[TREE_SNAPSHOTS]);
     *ret_step = "files of /etc";
     if (etc_write(plan->host_name) < 0 || enter(ret_step) < 0)
         return -1;

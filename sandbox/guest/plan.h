@@ -14,6 +14,7 @@ enum {
     TREE_ALTERNATIVES,
     TREE_WORKSPACE,
     TREE_FILES,
+    TREE_SNAPSHOTS,
     TREE_COUNT,
 };
 
@@ -26,6 +27,9 @@ struct mount_plan {
     /* Host directories, when there is no tree of them, or "": what is /workspace; what
      * holds the root itself, which is kept. */
     const char *workspace, *files;
+    /* What the root lies upon: directory of the snapshots, and the names of those in
+     * it, newest first, each followed by a space. Both "" when it lies on nothing. */
+    const char *snapshots, *lowers;
     int tree[TREE_COUNT];
 };
 

@@ -112,6 +112,8 @@ enum zygote_string {
     CREATE_NAME,      /* host name inside and part of cgroup names */
     CREATE_WORKSPACE, /* host directory to be /workspace, or "" for tmpfs */
     CREATE_FILES,     /* host directory that holds the kept root, or "" for tmpfs */
+    CREATE_SNAPSHOTS, /* host directory of snapshots that the root lies upon, or "" */
+    CREATE_LOWERS,    /* which ones, newest first, each followed by a space */
     CREATE_STRINGS,
 };
 

@@ -157,6 +157,71 @@ for (const owner of owners('sandboxes')) {
       await wire.close();
     });
 
+    test('snapshots', async () => {
+      const wire = await serve();
+      const mark = `7${process.pid}3.5`;
+      await ask(wire, 'sandbox_create', { name: 'source', env: { WORD: 'of the source' } });
+      await wire.run(`echo one > f; mkdir d; echo x > d/x; echo gone > g; echo etc > /etc/own; setsid sleep ${mark} &`, { sandbox: 'source' });
+      const { snapshot } = await ask(wire, 'sandbox_snapshot', { sandbox: 'source' });
+      assert.deepEqual(marked(mark), []);
+      const run = await wire.run('cat f d/x g /etc/own; echo two > f; rm -r d g; mkdir d; echo y > d/y', { sandbox: 'source' });
+      assert.equal(run.stdout, 'one\nx\ngone\netc\n');
+      assert.match(run.notice, /resumed/i);
+      await ask(wire, 'sandbox_stop', { sandbox: 'source' });
+      const second = await ask(wire, 'sandbox_snapshot', { sandbox: 'source' });
+      assert.equal((await wire.run('cat f; ls d; cat g', { sandbox: 'source' })).stdout, 'two\ny\n');
+      await ask(wire, 'sandbox_create', { name: 'old', snapshot });
+      assert.equal((await wire.run('cat f g; ls d; echo $WORD', { sandbox: 'old' })).stdout, 'one\ngone\nx\n\n');
+      const fork = await ask(wire, 'sandbox_fork', { sandbox: 'source', name: 'fork' });
+      assert.equal(fork.filesKept, true);
+      assert.equal((await wire.run('cat f; ls d; echo $WORD; echo mine > f', { sandbox: 'fork' })).stdout, 'two\ny\nof the source\n');
+      assert.equal((await wire.run('cat f', { sandbox: 'source' })).stdout, 'two\n');
+      const { sandbox } = await ask(wire, 'sandbox_fork', { sandbox: 'fork' });
+      assert.equal((await wire.run('cat f', { sandbox })).stdout, 'mine\n');
+      const listed = async () => (await ask(wire, 'sandbox_snapshot', { action: 'list' })).snapshots.map((one) => one.snapshot).sort();
+      assert.deepEqual(await listed(), [snapshot, second.snapshot].sort());
+      await ask(wire, 'sandbox_snapshot', { action: 'delete', snapshot });
+      assert.deepEqual(await listed(), [second.snapshot]);
+      await assert.rejects(ask(wire, 'sandbox_create', { name: 'late', snapshot }), { code: 'NOT_FOUND' });
+      assert.deepEqual(kept().sort(), ['fork', 'old', 'source']);
+      assert.equal((await wire.run('cat g', { sandbox: 'old' })).stdout, 'gone\n', 'it lies upon a deleted one');
+      await wire.close();
+      const later = await serve();
+      assert.equal((await later.run('cat f', { sandbox: 'fork' })).stdout, 'mine\n');
+      for (const name of ['fork', 'old', 'source']) await ask(later, 'sandbox_stop', { sandbox: name, delete: true });
+      await ask(later, 'sandbox_snapshot', { action: 'delete', snapshot: second.snapshot });
+      assert.deepEqual(readdirSync(path.join(state, 'snapshots')), []);
+      assert.deepEqual(readdirSync(path.join(state, 'trash')), []);
+      await later.close();
+    });
+
+    test('snapshots that are refused', async () => {
+      const wire = await serve();
+      await wire.run('echo x > f');
+      const bad = [
+        ['sandbox_snapshot', {}], ['sandbox_snapshot', { sandbox: 'default' }], ['sandbox_snapshot', { action: 'delete' }],
+        ['sandbox_fork', { sandbox: 'default' }], ['sandbox_fork', { sandbox: 'a/b' }], ['sandbox_snapshot', { sandbox: '..' }],
+      ];
+      for (const [tool, args] of bad) await assert.rejects(ask(wire, tool, args), { code: 'INVALID' }, JSON.stringify(args));
+      for (const [tool, args] of [['sandbox_snapshot', { sandbox: 'nobody' }], ['sandbox_fork', { sandbox: 'nobody', name: 'x' }],
+        ['sandbox_create', { name: 'x', snapshot: 'snap_none' }], ['sandbox_create', { name: 'x', snapshot: '../x' }],
+        ['sandbox_snapshot', { action: 'delete', snapshot: 'snap_none' }]]) {
+        await assert.rejects(ask(wire, tool, args), { code: 'NOT_FOUND' }, JSON.stringify(args));
+      }
+      assert.deepEqual(kept(), []);
+      assert.equal((await wire.run('cat f')).stdout, 'x\n');
+      await ask(wire, 'sandbox_create', { name: 'deep' });
+      for (let i = 0; i < 32; i++) await ask(wire, 'sandbox_snapshot', { sandbox: 'deep' });
+      assert.equal((await wire.run('echo fine', { sandbox: 'deep' })).stdout, 'fine\n');
+      await assert.rejects(ask(wire, 'sandbox_snapshot', { sandbox: 'deep' }), { code: 'LIMIT' });
+      await assert.rejects(ask(wire, 'sandbox_fork', { sandbox: 'deep', name: 'deep' }), { code: 'CONFLICT' });
+      assert.equal((await wire.run('echo fine', { sandbox: 'deep' })).stdout, 'fine\n');
+      await ask(wire, 'sandbox_stop', { sandbox: 'deep', delete: true });
+      for (const { snapshot } of (await ask(wire, 'sandbox_snapshot', { action: 'list' })).snapshots) await ask(wire, 'sandbox_snapshot', { action: 'delete', snapshot });
+      assert.deepEqual(readdirSync(path.join(state, 'snapshots')), []);
+      await wire.close();
+    });
+
     test('all that it writes is kept, but /run', async () => {
       const wire = await serve();
       await wire.run('echo a > /etc/own; echo b > /opt/own; echo c > /tmp/own; echo d > /srv/own; echo e > /run/own; echo "mine:x:0:0::/root:/bin/sh" >> /etc/passwd', { sandbox: 'whole' });
@@ -214,7 +279,9 @@ for (const owner of owners('sandboxes')) {
           for (let n = 0; ; n++) {
             await ask(wire, 'sandbox_create', { name: `side${n % 3}` });
             await ask(wire, 'sandbox_stop', { sandbox: `side${n % 3}`, delete: n % 2 === 0 });
+            if (n % 2) await ask(wire, 'sandbox_fork', { sandbox: `side${n % 3}` });
             if (n % 2) await ask(wire, 'sandbox_stop', { sandbox: `side${n % 3}`, delete: true });
+            if (n % 4 === 0) await ask(wire, 'sandbox_snapshot', { sandbox: 'crash' });
           }
         })().catch(() => {});
         await pause(life);
@@ -234,6 +301,7 @@ for (const owner of owners('sandboxes')) {
       assert.equal(new Set(lines).size, 1);
       assert.ok(Number(lines[0]) >= written - 1);
       for (const { sandbox } of (await ask(wire, 'sandbox_list')).sandboxes) await ask(wire, 'sandbox_stop', { sandbox, delete: true });
+      for (const { snapshot } of (await ask(wire, 'sandbox_snapshot', { action: 'list' })).snapshots) await ask(wire, 'sandbox_snapshot', { action: 'delete', snapshot });
       assert.deepEqual(readdirSync(path.join(state, 'trash')), []);
       await wire.close();
     });

@@ -108,6 +108,21 @@ for (const owner of owners('verbs')) {
       assert.equal(statSync(file('back')).uid, owner.uid ?? process.getuid());
     });
 
+    test('cp of a tar stream', async () => {
+      await fine('exec', '--sandbox', 'box', 'mkdir -p /srv/t; echo in > /srv/t/f; echo x > /etc/own');
+      const [program, args] = owner.command([]);
+      const product = [program, ...args].join(' ');
+      const shell = (command) => new Promise((resolve) => {
+        spawn('bash', ['-c', command.replaceAll('sandquay', product)], { env: owner.env, cwd: place, stdio: 'inherit' }).on('close', resolve);
+      });
+      assert.equal(await shell('sandquay cp box:/srv/t - > t.tar && tar -tf t.tar | grep -qx ./f && sandquay cp - imported:/srv/t < t.tar'), 0);
+      assert.equal(await fine('exec', '--sandbox', 'imported', 'cat /srv/t/f'), 'in\n');
+      assert.equal(await shell('sandquay cp box:/ - | sandquay cp - imported:/'), 0);
+      assert.equal(await fine('exec', '--sandbox', 'imported', 'cat /etc/own'), 'x\n');
+      await fine('rm', 'imported');
+      await refused(1, /not a directory/, 'cp', 'box:/etc/own', '-');
+    });
+
     test('a hostile directory does not lead elsewhere', async () => {
       write('victim', 'mine\n');
       // tar of the sandbox's own, which answers with a link and then writes through it

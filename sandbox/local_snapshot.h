@@ -1,0 +1,40 @@
+/* Snapshots of local sandboxes: directories that other sandboxes' roots lie upon.
+ *
+ * Taking one moves the files of the sandbox aside, in one step, and puts the sandbox's
+ * next run on top of them: it costs the same whatever they are. Invariant: a snapshot
+ * is complete when it has files/; a record never names one that is not complete, but
+ * for the time between two system calls, which local_layers_settle() mends. */
+#pragma once
+#include "sandbox/local_store.h"
+
+enum { LOCAL_LAYERS_MAX = 32 };
+
+/* What a root lies upon. */
+struct local_layers {
+    char dir[4096]; /* of the snapshots; "" when it lies on nothing */
+    char names[LOCAL_LAYERS_MAX * (SANDBOX_NAME_MAX + 1) + 1]; /* each with a space */
+    int lock; /* shared, on the newest; or -1 */
+};
+
+/* From the record of a sandbox that is held. A newest layer that a crash has left
+ * unfinished is taken out of the record. Errors: IO when one is missing. */
+int local_layers_settle(struct sandboxes *set, uint64_t owner, struct local_hold *hold,
+                        struct local_record *record, struct local_layers *ret_layers,
+                        struct err *err);
+/* For a sandbox that begins with a snapshot: its layers, into record. settings: its
+ * limits, environment, ... are taken over, too, where wish has none. NOT_FOUND. */
+int local_layers_begin(struct sandboxes *set, uint64_t owner, struct str snapshot,
+                       bool settings, struct local_record *record,
+                       struct local_layers *ret_layers, struct err *err);
+
+/* The files of a held sandbox, none of whose processes lives, become a snapshot; its
+ * name is written to id. */
+int local_snapshot_take(struct sandboxes *set, uint64_t owner, const char *source,
+                        struct local_hold *hold, char id[SANDBOX_NAME_MAX + 1],
+                        struct snapshot_info *ret_info, struct err *err);
+void local_snapshot_each(struct sandboxes *set, uint64_t owner, struct sandbox_op *op);
+/* NOT_FOUND. It goes on as a layer as long as others lie upon it. */
+int local_snapshot_forget(struct sandboxes *set, uint64_t owner, const char *id,
+                          struct err *err);
+/* Throws away forgotten ones that nothing lies upon any more; how many. */
+size_t local_snapshot_collect(struct sandboxes *set, uint64_t owner);
