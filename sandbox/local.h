@@ -122,7 +122,7 @@ void local_life_finish(struct local *l);
 
 /* local_network.c: the way out */
 void local_network_start(struct box *box, int listener); /* takes the listener */
-/* GUEST_NETWORK: what a resolver and transparent connections need. */
-void local_network_more(struct box *box, struct wire_message *m);
+/* GUEST_NETWORK: what a resolver and transparent connections need. -1: a lie. */
+int local_network_more(struct box *box, struct wire_message *m);
 /* What leads programs to it; none when nothing is allowed. */
 const char *const *local_network_variables(const struct box *box, size_t *ret_count);

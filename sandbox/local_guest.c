@@ -491,10 +491,8 @@ static void request_done(struct box *box, struct pending *p)
 
 int local_guest_message(struct box *box, struct wire_message *m)
 {
-    if (m->type == GUEST_NETWORK) {
-        local_network_more(box, m);
-        return;
-    }
+    if (m->type == GUEST_NETWORK)
+        return local_network_more(box, m);
     struct pending *p = find(box, m->id);
     if (!p)
         return 0; /* about something that has been given up */

@@ -38,26 +38,27 @@ static bool is_socket(int fd, int type)
     return getsockopt(fd, SOL_SOCKET, SO_TYPE, &got, &n) == 0 && got == type;
 }
 
-void local_network_more(struct box *box, struct wire_message *m)
+int local_network_more(struct box *box, struct wire_message *m)
 {
     struct guest_network network;
     if (m->body_bytes != sizeof network || !box->egress || box->has_network)
-        return;
+        return -1;
     memcpy(&network, m->body, sizeof network);
     box->has_network = true;
     for (int i = 0; i < m->fd_count; i++) {
         bool dns = i == 0 && network.has_dns;
         if (!is_socket(m->fds[i], dns ? SOCK_DGRAM : SOCK_STREAM))
-            continue;
+            return -1;
         if (dns)
             egress_serve_dns(box->egress, m->fds[i]);
         else
             egress_serve_transparent(box->egress, m->fds[i]);
         m->fds[i] = -1;
     }
+    return 0;
 }
 
-/* For programs that ask them: curl, git, pip, npm, apt, node from 20.? on. */
+/* For programs that ask them: curl, git, pip, npm, apt, newer node. */
 static const char *const variables[] = {
     "HTTP_PROXY=http://127.0.0.1:3128",
     "HTTPS_PROXY=http://127.0.0.1:3128",
