@@ -175,6 +175,7 @@ struct file_op {
     file_fill_fn *fill; /* instead of content */
     struct buf filled;  /* what content points to, of a backend that does not fill */
     bool parents;       /* make_dir */
+    unsigned mode;      /* write_file: see file_write_mode() */
     file_open_fn *open_fn;
     file_write_fn *write_fn;
     sandbox_done_fn *done_fn;

@@ -58,6 +58,12 @@ void file_open(struct sandboxes *set, uint64_t sandbox, struct str path,
 void file_write(struct sandboxes *set, uint64_t sandbox, struct str path,
                 struct str content, file_write_fn *fn, void *ctx)
 {
+    file_write_mode(set, sandbox, path, content, 0, fn, ctx);
+}
+
+void file_write_mode(struct sandboxes *set, uint64_t sandbox, struct str path,
+                     struct str content, unsigned mode, file_write_fn *fn, void *ctx)
+{
     struct err err;
     struct file_op *op = file_op_new(set, sandbox, path, &err);
     if (!op) {
@@ -65,6 +71,7 @@ void file_write(struct sandboxes *set, uint64_t sandbox, struct str path,
         return;
     }
     op->content = content;
+    op->mode = mode;
     op->write_fn = fn;
     op->ctx = ctx;
     set->backend->write_file(set->impl, op);

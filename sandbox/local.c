@@ -107,6 +107,7 @@ const struct sandbox_backend sandbox_local = {
     .open_file = file,
     .write_file = file,
     .fills = true,
+    .make_dir = file,
     .list = local_list,
     .stop = local_stop,
     .update = local_update,

@@ -30,6 +30,7 @@ enum pending_kind {
     PENDING_KILL,
     PENDING_OPEN,
     PENDING_WRITE,
+    PENDING_DIR,
     PENDING_COMMIT,
     PENDING_HALT,
 };

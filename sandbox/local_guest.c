@@ -42,6 +42,8 @@ static void finish_file(struct file_op *op, bool existed, const struct err *err)
 {
     if (op->write_fn)
         op->write_fn(op->ctx, existed, err);
+    else if (op->done_fn)
+        op->done_fn(op->ctx, err);
     else
         op->open_fn(op->ctx, -1, 0, err);
     file_op_free(op);
@@ -319,9 +321,17 @@ static void halted(struct box *box, struct pending *p)
 void local_guest_file(struct box *box, struct file_op *op)
 {
     struct err err;
-    struct guest_open request = {.mode = op->write_fn ? GUEST_OPEN_REPLACE
-                                                      : GUEST_OPEN_READ};
-    struct pending *p = expect(box, op->write_fn ? PENDING_WRITE : PENDING_OPEN);
+    struct guest_open request = {.mode = GUEST_OPEN_READ};
+    enum pending_kind kind = PENDING_OPEN;
+    if (op->write_fn) {
+        kind = PENDING_WRITE;
+        request.mode = GUEST_OPEN_REPLACE;
+        request.create_mode = op->mode;
+    } else if (op->done_fn) {
+        kind = PENDING_DIR;
+        request.mode = op->parents ? GUEST_OPEN_MAKE_DIRS : GUEST_OPEN_MAKE_DIR;
+    }
+    struct pending *p = expect(box, kind);
     p->op = op;
     if (send_message(box,
                      &(struct wire_out){.type = GUEST_OPEN,
@@ -361,6 +371,10 @@ static void explain_file(const struct guest_failed *failed, const char *path,
     case EROFS:
         err->kind = ERR_DENIED;
         err_remedy(err, "use a path below /workspace, /root or /tmp");
+        break;
+    case EEXIST:
+        err->kind = ERR_CONFLICT;
+        err_remedy(err, "name another, or remove it first");
         break;
     case ENOSPC:
     case EDQUOT:
@@ -472,17 +486,26 @@ static bool is_answer(const struct pending *p, const struct wire_message *m)
                m->fd_count == 1 && m->body_bytes == sizeof(struct guest_opened);
     case GUEST_DONE:
         return (p->kind == PENDING_COMMIT || p->kind == PENDING_KILL ||
-                p->kind == PENDING_HALT) &&
+                p->kind == PENDING_HALT || p->kind == PENDING_DIR) &&
                m->fd_count == 0;
     default:
         return false;
     }
 }
 
+static void made_dir(struct box *box, struct pending *p)
+{
+    struct file_op *op = p->op;
+    done(box, p);
+    finish_file(op, false, NULL);
+}
+
 static void request_done(struct box *box, struct pending *p)
 {
     if (p->kind == PENDING_COMMIT)
         committed(box, p);
+    else if (p->kind == PENDING_DIR)
+        made_dir(box, p);
     else if (p->kind == PENDING_HALT)
         halted(box, p);
     else

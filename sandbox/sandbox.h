@@ -302,6 +302,11 @@ typedef void file_write_fn(void *ctx, bool existed, const struct err *err);
 void file_write(struct sandboxes *set, uint64_t sandbox, struct str path,
                 struct str content, file_write_fn *fn, void *ctx);
 
+/* The same with these permissions (07777), also of a file that exists; 0: file_write().
+ */
+void file_write_mode(struct sandboxes *set, uint64_t sandbox, struct str path,
+                     struct str content, unsigned mode, file_write_fn *fn, void *ctx);
+
 /* The same for content that is not in one piece: `fill` writes all of it to fd (a file
  * that blocks), or gives err, and then nothing is changed. It is called at most once,
  * before fn, with the same ctx. */

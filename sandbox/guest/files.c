@@ -162,7 +162,7 @@ static void open_replace(struct guest *g, uint32_t id, char *path, mode_t create
         return;
     }
     if (p->existed) {
-        p->mode = st.st_mode & 07777;
+        p->mode = create_mode ? create_mode : st.st_mode & 07777;
         p->uid = st.st_uid;
         p->gid = st.st_gid;
     }
@@ -184,6 +184,25 @@ static void open_replace(struct guest *g, uint32_t id, char *path, mode_t create
     fd_close(&fd);
 }
 
+static void make_dir(struct guest *g, uint32_t id, char *path, bool parents)
+{
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/')
+        path[--n] = '\0';
+    struct stat st;
+    int rc = parents ? make_parents(path) : 0;
+    if (rc == 0)
+        rc = mkdir(path, 0755);
+    int saved = errno;
+    if (rc < 0 && saved == EEXIST && parents && stat(path, &st) == 0 &&
+        S_ISDIR(st.st_mode))
+        rc = 0;
+    if (rc < 0)
+        guest_fail(g, id, GUEST_WHAT_ERRNO, saved, "");
+    else
+        guest_answer(g, GUEST_DONE, id, NULL, 0);
+}
+
 void files_open(struct guest *g, const struct wire_message *m)
 {
     struct guest_open request;
@@ -201,6 +220,8 @@ void files_open(struct guest *g, const struct wire_message *m)
         guest_fail(g, m->id, GUEST_WHAT_ERRNO, ENAMETOOLONG, "");
     else if (request.mode == GUEST_OPEN_READ)
         open_read(g, m->id, path);
+    else if (request.mode != GUEST_OPEN_REPLACE)
+        make_dir(g, m->id, path, request.mode == GUEST_OPEN_MAKE_DIRS);
     else
         open_replace(g, m->id, path, (mode_t)request.create_mode & 07777);
 }

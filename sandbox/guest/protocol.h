@@ -169,14 +169,16 @@ struct guest_kill {
 
 enum guest_open_mode {
     GUEST_OPEN_READ, /* an existing regular file (links followed inside the sandbox) */
-    GUEST_OPEN_REPLACE, /* a temporary file beside the target, parents made; it takes
-                         * the target's place, mode and owner at GUEST_COMMIT */
+    GUEST_OPEN_REPLACE,   /* a temporary file beside the target, parents made; it takes
+                           * the target's place, mode and owner at GUEST_COMMIT */
+    GUEST_OPEN_MAKE_DIR,  /* nothing is opened: a directory is made -> GUEST_DONE */
+    GUEST_OPEN_MAKE_DIRS, /* with its parents; one that exists is fine */
 };
 
 struct guest_open {
     uint32_t mode;
-    uint32_t create_mode; /* permissions of a new file; 0 = 0644 (and 0666 & ~umask =
-                             0644) */
+    uint32_t create_mode; /* REPLACE: the permissions, also of a file that exists; 0:
+                             those stay, and a new file has 0644 */
 };
 
 struct guest_opened {
