@@ -44,6 +44,7 @@ void call_fail_incapable(struct call *call, enum call_ask what)
     struct err err;
     err_set(&err, ERR_UNAVAILABLE,
             "this client cannot be asked: it has not declared %s", kinds[i].capability);
+    err_remedy(&err, "do without it, or ask in the conversation");
     call_fail(call, &err);
 }
 

@@ -55,7 +55,7 @@ describe('the judge', { skip: schemasMissing() }, () => {
     'a text that is something else': server({ id: 2, result: { ...result(3), content: [{ type: 'text', text: '{"n":4}' }] } }),
     'an error without a message': server({ id: 2, error: { code: -32600 } }),
     'a code that is not to be used': server({ id: 2, error: { code: -32000, message: 'x' } }),
-    'a request': server({ id: 5, method: 'roots/list' }),
+    'a request that was not declared': server({ id: 5, method: 'roots/list' }),
     'an unknown notification': server({ method: 'notifications/own', params: {} }),
     'progress without a number': server({ method: 'notifications/progress', params: { progressToken: 'p' } }),
   };

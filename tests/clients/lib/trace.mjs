@@ -35,7 +35,26 @@ const RESULTS = {
   'completion/complete': 'CompleteResult',
   'logging/setLevel': 'EmptyResult',
   'subscriptions/listen': 'SubscriptionsListenResult',
+  'tasks/get': 'GetTaskResult',
+  'tasks/list': 'ListTasksResult',
+  'tasks/cancel': 'CancelTaskResult',
+  'tasks/result': 'CallToolResult',
 };
+// What the server may ask of a legacy client, by the capability that it takes.
+const ASKED = { 'elicitation/create': 'elicitation', 'sampling/createMessage': 'sampling', 'roots/list': 'roots' };
+// The extension for tasks of 2026-07-28 has no official schema: its members, by what they are.
+const TASK_STATUSES = ['working', 'input_required', 'completed', 'failed', 'cancelled'];
+const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
+function checkExtensionTask(task) {
+  const wrong = [];
+  if (typeof task.taskId !== 'string') wrong.push('taskId');
+  if (!TASK_STATUSES.includes(task.status)) wrong.push('status');
+  for (const key of ['createdAt', 'lastUpdatedAt']) if (!TIME.test(task[key])) wrong.push(key);
+  if (task.ttlMs !== null && !Number.isInteger(task.ttlMs)) wrong.push('ttlMs');
+  if (!Number.isInteger(task.pollIntervalMs)) wrong.push('pollIntervalMs');
+  for (const key of ['ttl', 'pollInterval', 'requestState', 'task']) if (key in task) wrong.push(`${key} is of another protocol`);
+  return wrong.length ? `a task of the extension: ${wrong}` : '';
+}
 const ENVELOPE = ['jsonrpc', 'id', 'method', 'params', 'result', 'error'];
 
 class Revision {
@@ -106,6 +125,7 @@ export function judge(records) {
   const requests = new Map(); // id as JSON -> {method, params, revision}
   const answered = new Set();
   const seen = { problems, messages: 0, revisions: new Set(), methods: new Set() };
+  const declared = {}; // the client's capabilities, legacy
   let legacy = NEWEST_LEGACY;
   let tools = outputSchemas(repositoryTools());
   const problem = (text, line) => problems.push(`${text}\n    in ${String(line).slice(0, 600)}`);
@@ -122,6 +142,7 @@ export function judge(records) {
         const modern = message.params?._meta?.[VERSION_KEY];
         requests.set(JSON.stringify(message.id), { ...message, revision: modern ? MODERN : undefined });
         answered.delete(JSON.stringify(message.id));
+        if (message.method === 'initialize') Object.assign(declared, message.params?.capabilities);
       }
       continue;
     }
@@ -162,6 +183,9 @@ export function judge(records) {
     seen.revisions.add(rev.name);
     seen.methods.add(method);
     complain(rev.check(rev.first('JSONRPCResultResponse', 'JSONRPCResponse'), message));
+    if (rev.name === MODERN && isExtension(method, message.result)) return judgeExtension(method, message.result, complain);
+    if (message.result?.resultType === 'input_required') return complain(rev.check('InputRequiredResult', message.result));
+    if (method === 'tools/call' && params.task && message.result.task) return complain(rev.check('CreateTaskResult', message.result));
     if (!RESULTS[method]) return complain(`a result for ${method}, which has none`);
     complain(rev.check(RESULTS[method], message.result));
     if (method === 'tools/list' && !message.result.nextCursor) tools = outputSchemas(message.result.tools);
@@ -183,6 +207,18 @@ export function judge(records) {
     }
   }
 
+  function isExtension(method, result) {
+    return method.startsWith('tasks/') || result?.resultType === 'task';
+  }
+
+  function judgeExtension(method, result, complain) {
+    if (result.resultType !== (method === 'tools/call' ? 'task' : 'complete')) complain(`resultType ${result.resultType}`);
+    if (method === 'tools/call' || method === 'tasks/get') complain(checkExtensionTask(result));
+    else if (Object.keys(result).some((key) => !['resultType', '_meta'].includes(key))) complain(`${method} is only acknowledged`);
+    if (result.status === 'input_required' && method === 'tasks/get') complain(revision(MODERN).check('InputRequests', result.inputRequests));
+    if (result.result) complain(revision(MODERN).check('CallToolResult', result.result));
+  }
+
   function judgeError(message, request, complain) {
     const modern = request?.revision === MODERN;
     // An error without an id is legal since 2025-11-25; before, there was no other way either.
@@ -194,15 +230,24 @@ export function judge(records) {
     if (code <= -32000 && code >= -32019 && code !== -32002) complain(`code ${code} is not to be used`);
   }
 
+  function judgeRequest(message, complain) {
+    const capability = ASKED[message.method];
+    if (!capability || !declared[capability]) return complain('a request that the client has not declared to take');
+    const rev = revision(legacy);
+    complain(rev.check(rev.methods.get(message.method) ?? 'JSONRPCRequest', message));
+    seen.methods.add(message.method);
+  }
+
   function judgeNotification(message, complain) {
-    if (message.id !== undefined) return complain('a request from the server');
+    if (message.id !== undefined) return judgeRequest(message, complain);
     const token = JSON.stringify(message.params?.progressToken);
     const subscription = message.params?._meta?.['io.modelcontextprotocol/subscriptionId'];
     const modern = [...requests.values()].some((request) => request.revision === MODERN &&
       (subscription !== undefined || JSON.stringify(request.params?._meta?.progressToken) === token));
+    seen.methods.add(message.method);
+    if (modern && message.method === 'notifications/tasks') return complain(checkExtensionTask(message.params));
     const rev = revision(modern ? MODERN : legacy);
     complain(rev.check(rev.methods.get(message.method) ?? 'JSONRPCNotification', message));
     if (!rev.methods.has(message.method)) complain(`${rev.name} has no ${message.method}`);
-    seen.methods.add(message.method);
   }
 }
