@@ -77,8 +77,10 @@ struct http_session *http_session_new(struct web_server *server,
     hs->server = server;
     hs->principal = principal;
     hs->owner = web_owner(principal->number, legacy ? web_new_connection(server) : 0);
-    struct session_config config = {
-        .owner = hs->owner, .wake = on_wake, .wake_ctx = hs};
+    struct session_config config = {.owner = hs->owner,
+                                    .principal = principal->name,
+                                    .wake = on_wake,
+                                    .wake_ctx = hs};
     hs->mcp = session_new(server->config.mcp, &config);
     if (!legacy)
         return hs;
@@ -121,6 +123,7 @@ void http_session_free(struct http_session *hs)
             hs->next->at = hs->at;
         hs->principal->sessions--;
         server->session_count--;
+        mcp_server_drop_owner(server->config.mcp, hs->owner);
         server->config.owner_gone(server->config.ctx, hs->owner);
     }
     mem_free(hs);

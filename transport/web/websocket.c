@@ -62,8 +62,10 @@ void websocket_on_open(struct conn *conn)
     struct web_server *server = conn->server;
     struct websocket *ws = mem_new(struct websocket);
     ws->owner = web_owner(conn->principal->number, web_new_connection(server));
-    struct session_config config = {
-        .owner = ws->owner, .wake = on_wake, .wake_ctx = conn};
+    struct session_config config = {.owner = ws->owner,
+                                    .principal = conn->principal->name,
+                                    .wake = on_wake,
+                                    .wake_ctx = conn};
     ws->session = session_new(server->config.mcp, &config);
     assembly_init(&ws->assembly, server->config.limits.body_bytes);
     conn->websocket = ws;
@@ -81,6 +83,7 @@ void websocket_release(struct conn *conn)
     conn->websocket = NULL;
     server->websocket_count--;
     session_free(ws->session);
+    mcp_server_drop_owner(server->config.mcp, ws->owner);
     server->config.owner_gone(server->config.ctx, ws->owner);
     assembly_finish(&ws->assembly);
     flights_finish(&ws->flights, &server->metrics);
