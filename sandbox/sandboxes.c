@@ -414,15 +414,26 @@ int sandbox_get(struct sandboxes *set, uint64_t sandbox, struct sandbox_info *re
     return 0;
 }
 
-static void drop(struct sandbox *sb, const char *why)
+static void forget_waiters(struct sandbox *sb)
 {
     while (sb->waiters) {
         struct sandbox_waiter *next = sb->waiters->next;
         mem_free(sb->waiters);
         sb->waiters = next;
     }
+}
+
+static void drop(struct sandbox *sb, const char *why)
+{
+    struct err err;
+    err_set(&err, ERR_CANCELLED, "the sandbox ended: %s", why);
+    sb->state = SANDBOX_LOST;
     command_orphan_all(sb, why);
     sb->set->backend->destroy(sb->set->impl, sb);
+    if (sb->set->finishing)
+        forget_waiters(sb);
+    else
+        sandbox_answer_waiters(sb, &err);
     sandbox_release(sb);
 }
 

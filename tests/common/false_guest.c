@@ -80,44 +80,55 @@ void false_guest_turn(struct false_guest *f)
     loop_run(f->loop);
 }
 
-void false_guest_create(struct false_guest *f)
+/* The newest request counts: others were given up before we looked. */
+bool false_guest_create(struct false_guest *f)
 {
     struct wire_message m;
-    int pidfd = open("/dev/null", O_RDWR | O_CLOEXEC); /* nobody is to be killed */
     struct zygote_created created = {.layers = LAYER_USERNS};
-    do
-        require(wire_recv(f->zygote, f->room, &m) == 1);
-    while (m.type != ZYGOTE_CREATE); /* HELLO, DESTROY */
-    require(m.fd_count == 1);
-    fd_close(&f->guest);
-    f->guest = m.fds[0];
+    uint32_t id = 0;
+    while (wire_recv(f->zygote, f->room, &m) == 1) {
+        if (m.type == ZYGOTE_CREATE) {
+            require(m.fd_count == 1);
+            id = m.id;
+            fd_close(&f->guest);
+            f->guest = m.fds[0];
+            m.fds[0] = -1;
+        }
+        wire_close_fds(&m);
+    }
+    if (id == 0)
+        return false;
     fd_nonblock(f->guest);
+    int pidfd = open("/dev/null", O_RDWR | O_CLOEXEC); /* nobody is to be killed */
     require(wire_send(f->zygote, &(struct wire_out){.type = ZYGOTE_CREATED,
-                                                    .id = m.id,
+                                                    .id = id,
                                                     .body = &created,
                                                     .body_bytes = sizeof created,
                                                     .fds = &pidfd,
                                                     .fd_count = 1}) == 0);
     fd_close(&pidfd);
     false_guest_turn(f);
+    return true;
 }
 
-void false_guest_ready(struct false_guest *f)
+bool false_guest_ready(struct false_guest *f)
 {
     struct guest_ready ready = {.version = GUEST_PROTOCOL_VERSION};
     struct sockaddr_in any = {.sin_family = AF_INET,
                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    if (!false_guest_create(f))
+        return false;
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    false_guest_create(f);
     require(bind(listener, (struct sockaddr *)&any, sizeof any) == 0 &&
             listen(listener, 1) == 0);
-    require(false_guest_say(f, &(struct wire_out){.type = GUEST_READY,
-                                                  .body = &ready,
-                                                  .body_bytes = sizeof ready,
-                                                  .fds = &listener,
-                                                  .fd_count = 1}) == 0);
+    int rc = false_guest_say(f, &(struct wire_out){.type = GUEST_READY,
+                                                   .body = &ready,
+                                                   .body_bytes = sizeof ready,
+                                                   .fds = &listener,
+                                                   .fd_count = 1});
     fd_close(&listener);
     false_guest_turn(f);
+    return rc == 0;
 }
 
 int false_guest_say(const struct false_guest *f, const struct wire_out *m)

@@ -19,10 +19,11 @@ void false_guest_finish(struct false_guest *f);
 /* One turn of the server's loop: what is readable is read. */
 void false_guest_turn(struct false_guest *f);
 
-/* Answers the request for a sandbox; then the guest's socket is ours. */
-void false_guest_create(struct false_guest *f);
+/* Answers the request for a sandbox; then the guest's socket is ours. false: none was
+ * asked for. */
+bool false_guest_create(struct false_guest *f);
 /* create, and the guest says that it is ready. */
-void false_guest_ready(struct false_guest *f);
+bool false_guest_ready(struct false_guest *f);
 
 /* A message; the server has not read it yet. -1: the server takes no more. */
 int false_guest_say(const struct false_guest *f, const struct wire_out *m);

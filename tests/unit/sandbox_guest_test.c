@@ -104,7 +104,7 @@ static int first_loop(void **state)
 static struct world *ready(void **state)
 {
     struct world *w = *state;
-    false_guest_ready(&w->f);
+    assert_true(false_guest_ready(&w->f));
     assert_int_equal(w->opened, 1);
     assert_int_not_equal(w->sandbox, 0);
     return w;
@@ -173,7 +173,7 @@ static void assert_given_up(struct world *w)
     assert_int_equal(w->err.kind, ERR_NOT_FOUND);
     w->opened = 0;
     sandbox_open(w->f.set, 1, STR(""), on_open, w);
-    false_guest_ready(&w->f);
+    assert_true(false_guest_ready(&w->f));
     assert_int_equal(w->opened, 1);
     assert_int_equal(w->err.kind, ERR_NONE);
 }
@@ -531,7 +531,7 @@ static void it_never_becomes_ready(void **state)
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         bool fails = rows[i].type == GUEST_FAILED;
-        false_guest_create(&w->f);
+        assert_true(false_guest_create(&w->f));
         assert_int_equal(
             false_guest_say(&w->f,
                             &(struct wire_out){
@@ -551,8 +551,26 @@ static void it_never_becomes_ready(void **state)
         w->opened = 0;
         sandbox_open(w->f.set, 1, STR(""), on_open, w);
     }
-    false_guest_ready(&w->f);
+    assert_true(false_guest_ready(&w->f));
     assert_int_equal(w->err.kind, ERR_NONE);
+}
+
+/* Its owner goes away while the sandbox is being made, and while it runs. */
+static void its_owner_goes_away(void **state)
+{
+    struct world *w = *state;
+    sandboxes_drop_owner(w->f.set, 1);
+    assert_int_equal(w->opened, 1);
+    assert_int_equal(w->err.kind, ERR_CANCELLED);
+    w->opened = 0;
+    sandbox_open(w->f.set, 1, STR(""), on_open, w);
+    ready(state);
+    begin_file(w);
+    begin_command(w);
+    sandboxes_drop_owner(w->f.set, 1);
+    assert_int_equal(w->files, 1);
+    assert_int_equal(w->started, 1);
+    assert_int_equal(w->err.kind, ERR_UNAVAILABLE);
 }
 
 #define WITH_GUEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -575,6 +593,7 @@ int main(void)
         WITH_GUEST(it_goes_away),
         WITH_GUEST(a_flood),
         WITH_GUEST(it_never_becomes_ready),
+        WITH_GUEST(its_owner_goes_away),
     };
     return cmocka_run_group_tests(tests, first_loop, NULL);
 }
