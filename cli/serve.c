@@ -10,6 +10,7 @@
 #include "tools/tools.h"
 #include "transport/stdio.h"
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -141,6 +142,17 @@ static void finish(struct serve *s)
     loop_free(s->loop);
 }
 
+/* It ends already: a client's next signal (many send two) must not cut that short. */
+static void end_undisturbed(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 int serve_main(int argc, char **argv)
 {
     static struct options o; /* for the life of the process, with what it holds */
@@ -174,6 +186,7 @@ int serve_main(int argc, char **argv)
         rc = start(&s, &o, &places, over_network ? NULL : &fds, &err);
     if (rc == 0)
         loop_run(s.loop);
+    end_undisturbed();
     finish(&s);
     return rc == 0 ? 0 : verb_fail("serve", &err, EXIT_WRONG_USE);
 }

@@ -64,6 +64,16 @@ const endings = {
     status: 0,
   },
   'SIGTERM and end of file together': { end: (wire) => { wire.process.kill('SIGTERM'); wire.process.stdin.end(); }, status: 0 },
+  'SIGTERM again and again until it is gone': {
+    end: async (wire) => {
+      wire.process.stdin.end();
+      while (wire.process.exitCode === null && wire.process.signalCode === null) {
+        wire.process.kill('SIGTERM');
+        await new Promise(setImmediate);
+      }
+    },
+    status: 0,
+  },
   'SIGKILL of the server itself': { end: (wire) => wire.process.kill('SIGKILL') },
 };
 
