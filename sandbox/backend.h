@@ -58,6 +58,10 @@ struct sandbox_backend {
     bool snapshots_any; /* also of those whose files are not kept */
     bool
         forks; /* create() knows sb->source alone; else it gets a snapshot of it, too */
+
+    /* Calls fn for each attempt that is still known and over `since`, oldest first. */
+    void (*network_log)(void *self, struct sandbox *sb, uint64_t since,
+                        network_attempt_fn *fn, void *ctx);
 };
 
 enum sandbox_state { SANDBOX_CREATING, SANDBOX_READY, SANDBOX_ENDING, SANDBOX_LOST };

@@ -111,6 +111,7 @@ const struct sandbox_backend sandbox_local = {
     .list = local_list,
     .stop = local_stop,
     .update = local_update,
+    .network_log = local_network_log,
     .snapshot = local_snapshot,
     .snapshots = local_snapshots,
     .snapshot_delete = local_snapshot_delete,

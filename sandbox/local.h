@@ -123,6 +123,9 @@ void local_life_finish(struct local *l);
 
 /* local_network.c: the way out */
 void local_network_start(struct box *box, int listener); /* takes the listener */
+void local_network_policy(struct box *box, const struct network_policy *policy);
+void local_network_log(void *self, struct sandbox *sb, uint64_t since,
+                       network_attempt_fn *fn, void *ctx);
 /* GUEST_NETWORK: what a resolver and transparent connections need. -1: a lie. */
 int local_network_more(struct box *box, struct wire_message *m);
 /* What leads programs to it; none when nothing is allowed. */

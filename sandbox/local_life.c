@@ -462,6 +462,8 @@ void local_update(void *self, struct sandbox_op *op)
     int dir = op->sandbox ? (box ? box->hold.dir : -1) : hold.dir;
     if (rc == 0 && dir >= 0)
         rc = update_record(dir, &record, &op->wish.spec, &err);
+    if (rc == 0 && box && op->wish.spec.network)
+        local_network_policy(box, op->wish.spec.network);
     if (rc == 0 && !op->sandbox)
         add_row(op, op->name, &record, 0);
     local_hold_finish(&hold);

@@ -31,6 +31,41 @@ void local_network_start(struct box *box, int listener)
     egress_serve_proxy(box->egress, listener);
 }
 
+void local_network_policy(struct box *box, const struct network_policy *policy)
+{
+    if (box->egress)
+        egress_set_policy(box->egress, policy);
+}
+
+static void tell_row(const struct egress_row *row, network_attempt_fn *fn, void *ctx)
+{
+    static const char *const verdicts[] = {"pending", "allowed", "refused", "failed"};
+    fn(ctx, &(struct network_attempt){.number = row->number,
+                                      .time_ms = (uint64_t)row->time_ms,
+                                      .host = str_of(row->host),
+                                      .port = row->port,
+                                      .address = str_of(row->address),
+                                      .way = row->way,
+                                      .verdict = verdicts[row->outcome],
+                                      .reason = str_of(row->reason),
+                                      .sent_bytes = row->sent_bytes,
+                                      .received_bytes = row->received_bytes,
+                                      .open = row->open});
+}
+
+void local_network_log(void *self, struct sandbox *sb, uint64_t since,
+                       network_attempt_fn *fn, void *ctx)
+{
+    struct box *box = sb->impl;
+    (void)self;
+    if (!box || !box->egress)
+        return;
+    struct egress_log *log = egress_log_of(box->egress);
+    uint64_t first = log->last > EGRESS_LOG_ROWS ? log->last - EGRESS_LOG_ROWS : 0;
+    for (uint64_t n = (since > first ? since : first) + 1; n <= log->last; n++)
+        tell_row(egress_log_row(log, n), fn, ctx);
+}
+
 static bool is_socket(int fd, int type)
 {
     int got = 0;

@@ -57,6 +57,10 @@ static void write_record(struct buf *text, const struct local_record *r)
     }
     if (s->image.n)
         jw_key_str(&w, "image", s->image);
+    if (s->network) {
+        jw_key(&w, "network");
+        network_policy_write(s->network, &w);
+    }
     if (r->layer_count) {
         jw_key(&w, "layers");
         jw_array(&w);
@@ -136,6 +140,20 @@ static void take_record(struct json json, struct local_record *r)
     snprintf(r->source, sizeof r->source, "%.*s", STR_FMT(source));
 }
 
+/* One that cannot be read is an error: to go on without it would open the network. */
+static int take_network(struct json json, struct local_record *r, struct err *err)
+{
+    struct network_policy policy;
+    struct json network = json_get(json, STR("network"));
+    if (!json_present(network))
+        return 0;
+    if (network_policy_read(&policy, network, err) < 0)
+        return -1;
+    r->wish.spec.network = network_policy_dup(&r->wish.arena, &policy);
+    network_policy_finish(&policy);
+    return 0;
+}
+
 static int parse_record(struct str text, struct local_record *r, struct err *err)
 {
     struct json_doc doc;
@@ -151,7 +169,7 @@ static int parse_record(struct str text, struct local_record *r, struct err *err
     if (version == 0)
         return err_set(err, ERR_IO, "it is no record");
     take_record(json, r);
-    return 0;
+    return take_network(json, r, err);
 }
 
 int local_record_load(int dir, struct local_record *r, struct err *err)

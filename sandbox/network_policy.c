@@ -43,6 +43,31 @@ void network_policy_copy(struct network_policy *to, const struct network_policy 
         to->domains[i] = mem_strndup(from->domains[i], strlen(from->domains[i]));
 }
 
+static struct address_range *dup_ranges(struct arena *a,
+                                        const struct address_range *from, size_t n)
+{
+    struct address_range *to = arena_alloc(a, (n + 1) * sizeof *to);
+    if (n)
+        memcpy(to, from, n * sizeof *to);
+    return to;
+}
+
+const struct network_policy *network_policy_dup(struct arena *a,
+                                                const struct network_policy *from)
+{
+    struct network_policy *to = arena_alloc(a, sizeof *to);
+    *to = *from;
+    to->allowed = dup_ranges(a, from->allowed, from->allowed_count);
+    to->denied = dup_ranges(a, from->denied, from->denied_count);
+    to->domains = arena_alloc(a, (from->domain_count + 1) * sizeof *to->domains);
+    for (size_t i = 0; i < from->domain_count; i++) {
+        size_t n = strlen(from->domains[i]) + 1;
+        to->domains[i] = arena_alloc(a, n);
+        memcpy(to->domains[i], from->domains[i], n);
+    }
+    return to;
+}
+
 static bool is_label_char(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
@@ -102,10 +127,14 @@ static int too_many(const char *what, struct err *err)
     return err_set(err, ERR_LIMIT, "more than %d %s", NETWORK_RULES_MAX, what);
 }
 
+/* Meant as one, right or wrong: only what addresses are written with. */
 static bool looks_like_address(struct str s)
 {
-    struct address a;
-    return str_find(s, '/') >= 0 || str_find(s, ':') >= 0 || address_parse(s, &a);
+    bool colon = str_find(s, ':') >= 0;
+    for (size_t i = 0; i < s.n; i++)
+        if (!strchr(colon ? "0123456789abcdefABCDEF:./" : "0123456789./", s.p[i]))
+            return false;
+    return s.n > 0 && memchr(s.p, '\0', s.n) == NULL;
 }
 
 static int add_domain(struct network_policy *p, struct str text, struct err *err)
@@ -117,7 +146,9 @@ static int add_domain(struct network_policy *p, struct str text, struct err *err
         err_set(err, ERR_INVALID, "\"%.*s\" is not a domain", shown(text),
                 text.n ? text.p : "");
         return err_remedy(
-            err, "like github.com, *.github.com or *: no scheme, port or path");
+            err, looks_like_address(text)
+                     ? "addresses and networks belong into subnets.allow"
+                     : "like github.com, *.github.com or *: no scheme, port or path");
     }
     if (p->domain_count == NETWORK_RULES_MAX)
         return too_many("domains", err);

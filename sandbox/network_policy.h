@@ -28,6 +28,9 @@ struct network_policy {
 
 void network_policy_finish(struct network_policy *p); /* accepts all-zero */
 void network_policy_copy(struct network_policy *to, const struct network_policy *from);
+/* A copy in the arena, which needs no finish. */
+const struct network_policy *network_policy_dup(struct arena *a,
+                                                const struct network_policy *from);
 
 /* From flags: comma-separated "allow-all", "deny-all" (alone), domains, addresses and
  * networks; each call adds to what earlier calls gave. *given says whether there was

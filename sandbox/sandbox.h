@@ -176,6 +176,33 @@ void sandbox_extend(struct sandboxes *set, uint64_t sandbox, uint64_t duration_m
 void sandbox_update(struct sandboxes *set, uint64_t owner, struct str name,
                     const struct sandbox_spec *spec, sandbox_open_fn *fn, void *ctx);
 
+/* What all sandboxes may reach at most: a sandbox's own policy only narrows that. */
+const struct network_policy *sandboxes_network(const struct sandboxes *set);
+/* Replaces a running sandbox's own policy, from now on: what is open and no longer
+ * allowed is cut. Kept with a kept one. */
+void sandbox_network(struct sandboxes *set, uint64_t sandbox,
+                     const struct network_policy *policy, sandbox_open_fn *fn,
+                     void *ctx);
+
+/* One attempt of a sandbox to reach something. */
+struct network_attempt {
+    uint64_t number;     /* 1, 2, ... of its sandbox */
+    uint64_t time_ms;    /* unix time */
+    struct str host;     /* "" when the request was not understood */
+    uint16_t port;       /* 0: a look-up of the name */
+    struct str address;  /* that the host has, or "" */
+    const char *way;     /* "connect", "http", "socks", "transparent", "dns" */
+    const char *verdict; /* "allowed", "refused", "failed", "pending" */
+    struct str reason;   /* "" when allowed */
+    uint64_t sent_bytes, received_bytes;
+    bool open;
+};
+typedef void network_attempt_fn(void *ctx, const struct network_attempt *attempt);
+/* Calls fn for the attempts with a number over `since`, oldest first; only so many are
+ * kept. NOT_FOUND, UNAVAILABLE. */
+int sandbox_network_log(struct sandboxes *set, uint64_t sandbox, uint64_t since,
+                        network_attempt_fn *fn, void *ctx, struct err *err);
+
 /* A snapshot: the files of a sandbox at one moment, kept until it is deleted. */
 struct snapshot_info {
     struct str id;

@@ -1,5 +1,6 @@
 /* Copies of what is asked for that own their strings. */
 #include "sandbox/backend.h"
+#include "sandbox/network_policy.h"
 
 static const struct str *copy_list(struct arena *a, const struct str *list, size_t n)
 {
@@ -57,6 +58,8 @@ void owned_spec_merge(struct owned_spec *to, const struct sandbox_spec *from)
         s->ports = copy_ports(a, from->ports, from->port_count);
         s->port_count = from->port_count;
     }
+    if (from->network)
+        s->network = network_policy_dup(a, from->network);
     s->ephemeral |= from->ephemeral;
 }
 

@@ -1,4 +1,5 @@
 #include "tools/sandbox_info.h"
+#include "sandbox/network_policy.h"
 #include "tools/common.h"
 #include <stdio.h>
 #include <time.h>
@@ -77,6 +78,10 @@ void sandbox_info_write(struct json_writer *w, const struct sandbox_info *info)
     if (info->spec) {
         write_limits(w, info);
         write_list(w, "tags", info->spec->tags, info->spec->tag_count);
+        if (info->spec->network) {
+            jw_key(w, "networkPolicy");
+            network_policy_write(info->spec->network, w);
+        }
     }
 }
 

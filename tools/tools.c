@@ -27,6 +27,8 @@ static struct row rows[] = {
     TOOL(TOOLSET_LIFECYCLE, sandbox_snapshot),
     TOOL(TOOLSET_LIFECYCLE, sandbox_fork),
     TOOL(TOOLSET_LIFECYCLE, sandbox_extend),
+    TOOL(TOOLSET_NETWORK, network_policy),
+    TOOL(TOOLSET_NETWORK, network_log),
 };
 /* clang-format on */
 enum { ROW_COUNT = sizeof rows / sizeof rows[0] };
@@ -37,6 +39,7 @@ static const struct {
 } sets[] = {
     {"default", TOOLSET_DEFAULT},
     {"lifecycle", TOOLSET_LIFECYCLE},
+    {"network", TOOLSET_NETWORK},
     {"all", ~0u},
 };
 

@@ -26,8 +26,8 @@ struct tools_ctx {
 void tools_finish(struct tools_ctx *ctx);
 
 /* Sets of tools, as bits; the default ones are always offered. */
-enum { TOOLSET_DEFAULT = 1, TOOLSET_LIFECYCLE = 2 };
-#define TOOLSET_NAMES "default, lifecycle, all"
+enum { TOOLSET_DEFAULT = 1, TOOLSET_LIFECYCLE = 2, TOOLSET_NETWORK = 4 };
+#define TOOLSET_NAMES "default, lifecycle, network, all"
 
 /* "lifecycle,network": bits. INVALID for an unknown name. */
 int tools_sets_parse(const char *list, unsigned *ret_sets, struct err *err);
@@ -46,6 +46,8 @@ void tool_read_file(struct call *call);
 void tool_write_file(struct call *call);
 void tool_sandbox_create(struct call *call);
 void tool_sandbox_list(struct call *call);
+void tool_network_policy(struct call *call);
+void tool_network_log(struct call *call);
 void tool_sandbox_stop(struct call *call);
 void tool_sandbox_snapshot(struct call *call);
 void tool_sandbox_fork(struct call *call);

@@ -2,6 +2,7 @@
 // addresses, redirects, rebinding. What must not be reached has a server that counts who came.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { until } from './lib/product.mjs';
 import { connect } from './lib/wire.mjs';
 import { world, worldMissing } from './lib/world.mjs';
 
@@ -158,5 +159,78 @@ describe('the network', { skip: worldMissing }, () => {
     assert.equal(stdout, '');
     assert.match(warning, /^Network access to again.example:7 was refused: 10.1.2.3/);
     assert.equal((await net.seen()).accepted['10.1.2.3'], start.accepted['10.1.2.3']);
+  });
+
+  describe('the tools', () => {
+    const tools = async (context, ...flags) => {
+      const wire = await connect(net.serve('--toolsets', 'network', ...flags));
+      context.after(() => wire.close());
+      wire.answer = async (name, args) => {
+        const result = await wire.tool(name, args);
+        assert.ok(!result.isError, result.content[0].text);
+        return result.structuredContent;
+      };
+      return wire;
+    };
+    const good = get('http://good.example/', '-w "%{http_code}"');
+
+    test('a policy changes while a connection is open, which is cut', async (context) => {
+      const wire = await tools(context);
+      assert.deepEqual((await wire.answer('network_policy')).policy, { mode: 'allow-all' });
+      const { commandId } = await wire.run('exec 3<>/dev/tcp/good.example/7; echo first >&3; head -n 1 <&3; cat <&3; echo over', { background: true });
+      await until(async () => /first/.test((await wire.answer('command_output', { commandId, stdoutOffset: 0 })).stdout), 'the connection is open');
+      const { policy } = await wire.answer('network_policy', { allow: ['other.example'] });
+      assert.deepEqual(policy, { mode: 'custom', allowedDomains: ['other.example'], allowedCIDRs: [], deniedCIDRs: [] });
+      await until(async () => /over/.test((await wire.answer('command_output', { commandId, stdoutOffset: 0, waitMs: 500 })).stdout), 'it is cut', 10000);
+      assert.match((await wire.run(good)).stdout, /403$/);
+      assert.match((await wire.run(get('http://other.example/'))).stdout, at('203.0.113.10'));
+      const { attempts, last } = await wire.answer('network_log');
+      assert.deepEqual(attempts.map(({ host, port, verdict, way }) => [host, port, verdict, way]), [
+        ['good.example', 7, 'refused', 'transparent'], ['good.example', 80, 'refused', 'http'], ['other.example', 80, 'allowed', 'http']]);
+      assert.match(attempts[0].reason, /^cut/);
+      assert.equal(attempts[0].receivedBytes, 6);
+      assert.equal(attempts[2].address, '203.0.113.10');
+      assert.deepEqual((await wire.answer('network_log', { since: last })).attempts, []);
+      await wire.answer('network_policy', { mode: 'allow-all' });
+      assert.match((await wire.run(good)).stdout, at('203.0.113.10'));
+    });
+
+    test('they cannot exceed what the server allows', async (context) => {
+      const wire = await tools(context, '--network', 'other.example');
+      const { policy, limit } = await wire.answer('network_policy', { mode: 'allow-all', sandbox: 'narrow' });
+      assert.deepEqual(policy, { mode: 'allow-all' });
+      assert.deepEqual(limit.allowedDomains, ['other.example']);
+      assert.match((await wire.run(good, { sandbox: 'narrow' })).stdout, /403$/);
+      await wire.answer('network_policy', { allow: ['*'], subnets: { allow: ['10.0.0.0/8'] }, sandbox: 'narrow' });
+      assert.match((await wire.run(get('http://10.1.2.3/'), { sandbox: 'narrow' })).stdout, REFUSED);
+      await wire.tool('sandbox_stop', { sandbox: 'narrow', delete: true });
+    });
+
+    test('a named sandbox keeps its policy', async (context) => {
+      const first = await tools(context);
+      await first.answer('network_policy', { mode: 'deny-all', sandbox: 'closed' });
+      await first.close();
+      const second = await tools(context);
+      assert.deepEqual((await second.answer('network_policy', { sandbox: 'closed' })).policy, { mode: 'deny-all' });
+      const { stdout, stderr } = await second.run(get('http://good.example/', '-x http://127.0.0.1:3128'), { sandbox: 'closed' });
+      assert.match(stdout + stderr, /is deny-all/);
+      await second.tool('sandbox_stop', { sandbox: 'closed', delete: true });
+    });
+
+    test('what is wrong is refused, with the remedy', async (context) => {
+      const wire = await tools(context);
+      for (const [args, cause, remedy] of [
+        [{ allow: ['https://a.com'] }, /not a domain/, /no scheme/],
+        [{ allow: ['10.0.0.1'] }, /not a domain/, /subnets.allow/],
+        [{ subnets: { allow: ['a.com'] } }, /subnets.allow: "a.com" is not an address/, /./],
+        [{ mode: 'deny-all', allow: ['a.com'] }, /take no lists/, /leave/],
+      ]) {
+        const { isError, content } = await wire.tool('network_policy', args);
+        const error = JSON.parse(content[0].text);
+        assert.ok(isError);
+        assert.match(error.cause, cause);
+        assert.match(error.remedy, remedy);
+      }
+    });
   });
 });
