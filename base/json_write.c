@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 void jw_init(struct json_writer *w, struct buf *b)
 {
@@ -322,4 +323,15 @@ void jw_key_raw(struct json_writer *w, const char *key, struct str json)
 {
     jw_key(w, key);
     jw_raw(w, json);
+}
+
+void jw_key_time(struct json_writer *w, const char *key, uint64_t unix_ms)
+{
+    char day[40], text[64];
+    time_t seconds = (time_t)(unix_ms / 1000);
+    struct tm t = {0};
+    gmtime_r(&seconds, &t);
+    strftime(day, sizeof day, "%Y-%m-%dT%H:%M:%S", &t);
+    snprintf(text, sizeof text, "%s.%03uZ", day, (unsigned)(unix_ms % 1000));
+    jw_key_cstr(w, key, text);
 }

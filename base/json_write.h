@@ -47,6 +47,8 @@ void jw_key_cstr(struct json_writer *w, const char *key, const char *s);
 void jw_key_i64(struct json_writer *w, const char *key, int64_t v);
 void jw_key_bool(struct json_writer *w, const char *key, bool v);
 void jw_key_raw(struct json_writer *w, const char *key, struct str json);
+/* Milliseconds since 1970 as ISO 8601 in UTC: "2026-01-31T12:00:00.000Z". */
+void jw_key_time(struct json_writer *w, const char *key, uint64_t unix_ms);
 
 /* Appends s to b as the inside of a JSON string (no quotes), as jw_str does. */
 void json_escape(struct buf *b, struct str s);

@@ -7,6 +7,7 @@
 #include "cli/serve_web.h"
 #include "cli/verbs.h"
 #include "mcp/server.h"
+#include "tools/offer.h"
 #include "tools/tools.h"
 #include "transport/stdio.h"
 #include <errno.h>
@@ -125,6 +126,7 @@ static int start(struct serve *s, const struct options *o, const struct places *
         .ctx = &s->tools,
     };
     offered.tools = tools_table(o->toolsets, &offered.tool_count);
+    offer_fill(&offered);
     s->server = mcp_server_new(&offered);
     if (!fds)
         return start_web(s, o, places, &offered, err);

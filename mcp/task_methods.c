@@ -3,8 +3,6 @@
 #include "base/mem.h"
 #include "mcp/tasks.h"
 #include <assert.h>
-#include <stdio.h>
-#include <time.h>
 
 enum { POLL_INTERVAL_MS = 1000, PAGE_SIZE = 100, ID_MAX = 256 };
 
@@ -15,19 +13,6 @@ static const char *const statuses[] = {"working", "input_required", "completed",
 
 /* --- Writing --- */
 
-/* ISO 8601, UTC. */
-static void write_time(struct json_writer *w, const char *key, uint64_t since_1970_ms)
-{
-    char text[64], all[72];
-    time_t seconds = (time_t)(since_1970_ms / 1000);
-    struct tm tm;
-    gmtime_r(&seconds, &tm);
-    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
-    int n =
-        snprintf(all, sizeof all, "%s.%03uZ", text, (unsigned)(since_1970_ms % 1000));
-    jw_key_str(w, key, (struct str){all, (size_t)n});
-}
-
 void task_write(const struct task *task, struct json_writer *w, bool detailed)
 {
     bool modern = task->era == MCP_MODERN;
@@ -35,8 +20,8 @@ void task_write(const struct task *task, struct json_writer *w, bool detailed)
     jw_key_cstr(w, "status", statuses[task->status]);
     if (task->message[0])
         jw_key_cstr(w, "statusMessage", task->message);
-    write_time(w, "createdAt", task->created_ms);
-    write_time(w, "lastUpdatedAt", task->updated_ms);
+    jw_key_time(w, "createdAt", task->created_ms);
+    jw_key_time(w, "lastUpdatedAt", task->updated_ms);
     jw_key_i64(w, modern ? "ttlMs" : "ttl", (int64_t)task->ttl_ms);
     jw_key_i64(w, modern ? "pollIntervalMs" : "pollInterval", POLL_INTERVAL_MS);
     if (!modern || !detailed)

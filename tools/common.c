@@ -1,6 +1,8 @@
 #include "tools/common.h"
 #include "tools/tools.h"
+#include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 struct str tool_arg_str(struct call *call, struct str key)
 {
@@ -89,6 +91,42 @@ void tool_fail(struct call *call, struct err *err)
     if (!err->remedy[0])
         err_remedy(err, "%s", usual_remedy(err->kind));
     call_fail(call, err);
+}
+
+ssize_t tool_read_at(int fd, char *to, size_t n, uint64_t offset)
+{
+    enum { PIECE = 1024 * 1024 }; /* files of /proc/sys refuse 4 MiB at once */
+    size_t got = 0;
+    while (got < n) {
+        size_t piece = n - got < PIECE ? n - got : PIECE;
+        ssize_t k = pread(fd, to + got, piece, (off_t)(offset + got));
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k < 0)
+            return -1;
+        if (k == 0)
+            break;
+        got += (size_t)k;
+    }
+    return (ssize_t)got;
+}
+
+void tool_write_uri(struct buf *to, struct str sandbox, struct str path)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    buf_addf(to, "sandbox://%.*s", STR_FMT(sandbox));
+    for (size_t i = 0; i < path.n; i++) {
+        unsigned char c = (unsigned char)path.p[i];
+        bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
+                     (c >= 'a' && c <= 'z') || (c && strchr("-._~/", c));
+        if (plain) {
+            buf_addc(to, (char)c);
+        } else {
+            buf_addc(to, '%');
+            buf_addc(to, hex[c >> 4]);
+            buf_addc(to, hex[c & 15]);
+        }
+    }
 }
 
 struct tool_id tool_command_id(uint64_t command)

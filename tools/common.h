@@ -1,7 +1,9 @@
 /* What the tools share: reading arguments, refusing, command numbers. */
 #pragma once
+#include "base/buf.h"
 #include "mcp/call.h"
 #include "sandbox/sandbox.h"
+#include <sys/types.h>
 
 /* Arguments by name. Strings are unescaped and live as long as the call; absent ones
  * are empty, or the default that is given. */
@@ -20,6 +22,12 @@ int tool_env(struct call *call, const struct str **ret_list, size_t *ret_count,
 /* Ends the call with the error; every refusal has a remedy: one by its kind if the
  * error brings none. */
 void tool_fail(struct call *call, struct err *err);
+
+/* Reads up to n bytes at offset; fewer only at the end of the file. -1 with errno. */
+ssize_t tool_read_at(int fd, char *to, size_t n, uint64_t offset);
+
+/* Appends sandbox://NAME and an absolute path (or none), percent-encoded (RFC 3986). */
+void tool_write_uri(struct buf *to, struct str sandbox, struct str path);
 
 /* "c12": the commandId of a command. */
 struct tool_id {

@@ -95,7 +95,12 @@ static void on_open(void *ctx, const struct sandbox_info *info, const struct err
 void job_open(struct tool_job *job, struct call *call,
               void (*opened)(struct tool_job *job, struct call *call))
 {
-    struct str name = tool_arg_str(call, STR("sandbox"));
+    job_open_named(job, tool_arg_str(call, STR("sandbox")), opened);
+}
+
+void job_open_named(struct tool_job *job, struct str name,
+                    void (*opened)(struct tool_job *job, struct call *call))
+{
     job->opened = opened;
     job->awaits = true;
     sandbox_open(job->tools->sandboxes, job->owner, name, on_open, job);

@@ -35,6 +35,10 @@ struct call *job_resume(struct tool_job *job);
 void job_open(struct tool_job *job, struct call *call,
               void (*opened)(struct tool_job *job, struct call *call));
 
+/* The same for a sandbox by name; empty: the default one. */
+void job_open_named(struct tool_job *job, struct str name,
+                    void (*opened)(struct tool_job *job, struct call *call));
+
 /* Ends the call with the error, and the job. */
 void job_fail(struct tool_job *job, struct call *call, struct err *err);
 /* The same for a callback's error; call may be NULL: then only the job ends. */

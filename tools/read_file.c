@@ -9,7 +9,6 @@
 #include "tools/job.h"
 #include "tools/tools.h"
 #include <errno.h>
-#include <unistd.h>
 
 enum {
     PAGE_BYTES = 64 * 1024,
@@ -35,23 +34,6 @@ struct page {
     bool at_end;                     /* there is nothing behind it */
 };
 
-/* Reads up to n bytes at offset; fewer only at the end of the file. */
-static ssize_t read_at(int fd, char *to, size_t n, uint64_t offset)
-{
-    size_t got = 0;
-    while (got < n) {
-        ssize_t k = pread(fd, to + got, n - got, (off_t)(offset + got));
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k < 0)
-            return -1;
-        if (k == 0)
-            break;
-        got += (size_t)k;
-    }
-    return (ssize_t)got;
-}
-
 /* page->bytes = up to max bytes at page->offset. */
 static int load(struct page *page, size_t max, struct err *err)
 {
@@ -62,7 +44,7 @@ static int load(struct page *page, size_t max, struct err *err)
         room = rest < max ? (size_t)rest : max;
     }
     char *to = arena_alloc(call_arena(page->call), room + 1);
-    ssize_t n = read_at(page->fd, to, room + 1, page->offset);
+    ssize_t n = tool_read_at(page->fd, to, room + 1, page->offset);
     if (n < 0)
         return err_sys(err, errno, "reading %.*s", STR_FMT(page->path));
     page->at_end = (size_t)n <= room;
@@ -77,7 +59,7 @@ static int find_line(struct page *page, struct err *err)
     uint64_t line = 1, at = 0;
     bool in_line = false; /* the last line so far has no end yet */
     while (line < page->first_line) {
-        ssize_t n = read_at(page->fd, chunk, sizeof chunk, at);
+        ssize_t n = tool_read_at(page->fd, chunk, sizeof chunk, at);
         if (n < 0)
             return err_sys(err, errno, "reading %.*s", STR_FMT(page->path));
         if (n == 0 || at > SCAN_MAX)
@@ -94,7 +76,7 @@ static int find_line(struct page *page, struct err *err)
     page->offset = at;
     char first; /* a line that has a byte is there; sizes of /proc tell nothing */
     if (line == page->first_line &&
-        (line == 1 || read_at(page->fd, &first, 1, at) == 1))
+        (line == 1 || tool_read_at(page->fd, &first, 1, at) == 1))
         return 0;
     if (at > SCAN_MAX) {
         err_set(err, ERR_LIMIT, "line %llu is more than %d MiB into the file",
@@ -202,25 +184,6 @@ static void answer_text(struct page *page)
     end_content(page, w, &note);
 }
 
-/* sandbox://NAME/path, percent-encoded (RFC 3986). */
-static void write_uri(struct page *page, struct buf *uri)
-{
-    static const char hex[] = "0123456789ABCDEF";
-    buf_addf(uri, "sandbox://%.*s", STR_FMT(page->job->sandbox_name));
-    for (size_t i = 0; i < page->path.n; i++) {
-        unsigned char c = (unsigned char)page->path.p[i];
-        bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
-                     (c >= 'a' && c <= 'z') || (c && strchr("-._~/", c));
-        if (plain) {
-            buf_addc(uri, (char)c);
-        } else {
-            buf_addc(uri, '%');
-            buf_addc(uri, hex[c >> 4]);
-            buf_addc(uri, hex[c & 15]);
-        }
-    }
-}
-
 static void answer_image(struct page *page)
 {
     struct buf note;
@@ -235,7 +198,7 @@ static void answer_blob(struct page *page, const char *mime)
     struct buf note, uri;
     buf_init(&note, 1024);
     buf_init(&uri, 4 * SANDBOX_PATH_MAX);
-    write_uri(page, &uri);
+    tool_write_uri(&uri, page->job->sandbox_name, page->path);
     if (!page->at_end || page->offset > 0)
         note_text(page, 0, &note);
     struct json_writer *w = call_content_begin(page->call);
@@ -290,7 +253,7 @@ static int answer_if_image(struct page *page, struct str head, struct err *err)
 static int answer(struct page *page, struct err *err)
 {
     char head_bytes[HEAD_BYTES];
-    ssize_t n = read_at(page->fd, head_bytes, sizeof head_bytes, 0);
+    ssize_t n = tool_read_at(page->fd, head_bytes, sizeof head_bytes, 0);
     if (n < 0)
         return err_sys(err, errno, "reading %.*s", STR_FMT(page->path));
     struct str head = {head_bytes, (size_t)n};

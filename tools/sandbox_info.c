@@ -1,21 +1,13 @@
 #include "tools/sandbox_info.h"
 #include "sandbox/network_policy.h"
 #include "tools/common.h"
-#include <stdio.h>
-#include <time.h>
 
 enum { MIB = 1024 * 1024, RESULT_BYTES = 64 * 1024 };
 
 void sandbox_info_time(struct json_writer *w, const char *key, uint64_t unix_ms)
 {
-    time_t seconds = (time_t)(unix_ms / 1000);
-    struct tm t;
-    char text[40], whole[64];
-    if (!unix_ms || !gmtime_r(&seconds, &t))
-        return;
-    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &t);
-    snprintf(whole, sizeof whole, "%s.%03uZ", text, (unsigned)(unix_ms % 1000));
-    jw_key_cstr(w, key, whole);
+    if (unix_ms)
+        jw_key_time(w, key, unix_ms);
 }
 
 static void write_str(struct json_writer *w, const char *key, struct str s)
