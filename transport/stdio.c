@@ -287,16 +287,17 @@ static void on_readable(void *ctx, unsigned events)
     (void)events;
     struct stdio *t = ctx;
     size_t taken = 0;
-    bool more = true;
+    bool more = true, large = false;
     while (more && !t->eof && !t->ended && taken < READ_TURN) {
         size_t before = t->line.n - t->head;
         more = read_some(t, taken > 0);
         taken += t->line.n - before;
+        large = large || t->line.n - t->head >= READ_KEEP;
         handle_lines(t);
         if (waiting(t) >= OUTPUT_HIGH)
             break;
     }
-    if (taken >= READ_KEEP)
+    if (large)
         loop_timer_start(t->rest, REST_MS);
     flush_and_go_on(t);
     /* Input that was written and closed at once is answered before the end (`echo ... |
