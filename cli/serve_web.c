@@ -61,6 +61,10 @@ static void say_where(const struct serve_web *w, const struct listening *l,
                       const char *made_token)
 {
     const char *s = l->tls_cert ? "s" : "";
+    if (made_token)
+        fprintf(stderr,
+                "sandquay: the token of this run (see --token-file for your own): %s\n",
+                made_token);
     for (size_t i = 0; i < l->address_count; i++) {
         const char *address = w->module->server_address(w->server, i);
         if (l->addresses[i].is_unix)
@@ -70,10 +74,6 @@ static void say_where(const struct serve_web *w, const struct listening *l,
                     "sandquay: listening on http%s://%s/mcp and ws%s://%s/mcp\n", s,
                     address, s, address);
     }
-    if (made_token)
-        fprintf(stderr,
-                "sandquay: the token of this run (see --token-file for your own): %s\n",
-                made_token);
     if (l->no_auth)
         fprintf(stderr, "sandquay: no token is asked for: every user of this machine "
                         "can run code here, and all share the same sandboxes\n");

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { META, MODERN, serve } from './lib/network.mjs';
 import { memoryKb, descriptors } from './lib/processes.mjs';
-import { pause, scratch, skipSanitized, until } from './lib/product.mjs';
+import { build, pause, scratch, skipSanitized, until } from './lib/product.mjs';
 
 const PING = { jsonrpc: '2.0', id: 1, method: 'ping' };
 
@@ -319,6 +319,46 @@ describe('while an answer is pending', () => {
     for (const method of ['DELETE', 'GET']) assert.equal((await server.ask('', { method, ...other })).status, 404);
     assert.equal((await server.ask(PING, other)).status, 404);
     stream.destroy();
+  });
+});
+
+describe('the end', () => {
+  test('streams that wait for changes end, what runs is finished, then the process', async () => {
+    const server = await serve({ program: path.join(build, 'tests/mcp-fixture'), args: [] });
+    const session = await server.session();
+    const get = server.socket();
+    await get.write(server.head('', { method: 'GET', ...session }));
+    await get.text(/event-stream/);
+    const listen = server.socket();
+    const body = JSON.stringify({ jsonrpc: '2.0', id: 'l', method: 'subscriptions/listen', params: { _meta: META, notifications: { toolsListChanged: true } } });
+    await listen.write(server.head(body, { 'MCP-Protocol-Version': MODERN, 'Mcp-Method': 'subscriptions/listen' }));
+    await listen.text(/acknowledged/);
+    const idle = server.socket();
+    await idle.write(server.head('', { method: 'GET', path: '/healthz' }));
+    await idle.answer();
+    const running = server.socket();
+    await running.write(server.head(JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'test_tool_with_progress', arguments: {}, _meta: { progressToken: 1 } } }), session));
+    await running.text(/notifications\/progress/);
+    const ended = server.stop();
+    const { events } = await listen.answer();
+    assert.deepEqual([events.length, events[1].id, events[1].result.resultType], [2, 'l', 'complete']);
+    await get.text(/\r\n0\r\n\r\n/);
+    assert.equal((await running.answer()).events.at(-1).id, 1);
+    for (const socket of [get, listen, idle, running]) await socket.end();
+    assert.deepEqual(await ended, { code: 0, signal: null });
+  });
+
+  test('a second signal does not wait', async () => {
+    const server = await serve();
+    const body = { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'execute_command', arguments: { command: 'sleep 60' } } };
+    const session = await server.session();
+    const running = server.ask(body, session);
+    await pause(500);
+    void server.stop();
+    await pause(200);
+    assert.equal(server.process.exitCode, null);
+    assert.deepEqual(await server.stop('SIGINT'), { code: 0, signal: null });
+    assert.equal((await running).status, 0);
   });
 });
 

@@ -478,11 +478,11 @@ void http_refuse_upgrade(struct conn *conn, const struct http_refusal *refusal)
 void http_stop(struct conn *conn)
 {
     struct exchange *ex = conn->exchange;
-    if (!ex)
+    if (!ex) {
         conn_close(conn);
-    else if (ex->watch) {
-        ex->close = true;
-        reply_stream_end(ex);
-    } else
-        ex->close = true;
+        return;
+    }
+    ex->close = true;
+    if (ex->session)
+        http_session_stop(ex);
 }

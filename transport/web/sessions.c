@@ -311,6 +311,16 @@ void http_session_detach(struct exchange *ex)
         http_session_free(hs);
 }
 
+void http_session_stop(struct exchange *ex)
+{
+    if (ex == ex->session->get) {
+        reply_stream_end(ex);
+        return;
+    }
+    session_end_listens(ex->session->mcp);
+    distribute(ex->session);
+}
+
 /* A session in use: something runs, or a stream is open. */
 static bool is_idle(const struct http_session *hs)
 {

@@ -26,6 +26,10 @@ int http_session_stream(struct http_session *session, struct exchange *ex,
 /* The connection of ex is gone: a modern request is cancelled, a legacy one goes on. */
 void http_session_detach(struct exchange *ex);
 
+/* The server is stopping: what only waits for changes ends (the GET stream, listens).
+ */
+void http_session_stop(struct exchange *ex);
+
 /* Frees those that nobody has used for too long; asks for its next turn. */
 void http_sessions_sweep(void *server);
 void http_sessions_free(struct web_server *server);

@@ -223,6 +223,8 @@ int websocket_on_writable(struct conn *conn)
     } else if (ws->ping) {
         return write_ping(conn);
     }
+    if (waiting(ws) == 0)
+        session_sent(ws->session); /* it may have woken us with nothing to say */
     read_or_pause(conn);
     if (waiting(ws) > 0 || ws->close_code || lws_partial_buffered(conn->wsi))
         lws_callback_on_writable(conn->wsi);

@@ -6,17 +6,17 @@ async function versionOne(version, server) {
   const { Client } = await import(`sdk-${version}/client/index.js`);
   const { StdioClientTransport } = await import(`sdk-${version}/client/stdio.js`);
   const client = new Client(info, { capabilities: {} });
-  return sdkFace(client, new StdioClientTransport(server), (params, options) => client.callTool(params, undefined, options));
+  return faceOf(client, new StdioClientTransport(server), (params, options) => client.callTool(params, undefined, options));
 }
 
 async function versionTwo(mode, server) {
   const { Client } = await import('@modelcontextprotocol/client');
   const { StdioClientTransport } = await import('@modelcontextprotocol/client/stdio');
   const client = new Client(info, { capabilities: {}, versionNegotiation: { mode } });
-  return sdkFace(client, new StdioClientTransport(server), (params, options) => client.callTool(params, options));
+  return faceOf(client, new StdioClientTransport(server), (params, options) => client.callTool(params, options));
 }
 
-async function sdkFace(client, transport, call) {
+export async function faceOf(client, transport, call) {
   const errors = [];
   client.onerror = (error) => errors.push(error);
   await client.connect(transport);
