@@ -28,6 +28,22 @@ static void every_cut_gives_the_same(void **state)
     assembly_finish(&a);
 }
 
+static void nothing_to_continue(void **state)
+{
+    (void)state;
+    static const struct assembly_piece whole = {
+        .bytes = {"{}", 2}, .first = true, .last = true};
+    static const struct assembly_piece more = {.bytes = {"{}", 2}, .last = true};
+    struct assembly a;
+    struct str text;
+    int code = 0;
+    assembly_init(&a, MAX);
+    assert_int_equal(assembly_add(&a, &whole, &text, &code), 1);
+    assert_int_equal(assembly_add(&a, &more, &text, &code), -1);
+    assert_int_equal(code, WEBSOCKET_PROTOCOL);
+    assembly_finish(&a);
+}
+
 static void refusals(void **state)
 {
     (void)state;
@@ -60,6 +76,7 @@ static void refusals(void **state)
         {{{.bytes = {bytes, MAX}, .first = true},
           {.bytes = {"x", 1}, .first = true, .last = true}},
          0},
+        {{{.bytes = {"x", 1}, .last = true}}, WEBSOCKET_PROTOCOL},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct assembly a;
@@ -80,6 +97,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_cut_gives_the_same),
+        cmocka_unit_test(nothing_to_continue),
         cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@ enum { KEEP_BYTES = 64 * 1024 };
 void assembly_init(struct assembly *a, size_t max_bytes)
 {
     a->max_bytes = max_bytes;
+    a->open = false;
     buf_init(&a->bytes, max_bytes);
 }
 
@@ -25,6 +26,9 @@ int assembly_add(struct assembly *a, const struct assembly_piece *piece,
 {
     if (piece->first)
         buf_reset(&a->bytes, KEEP_BYTES); /* the message of before was taken */
+    if (!piece->first && !a->open)
+        return fail(ret_code, WEBSOCKET_PROTOCOL); /* it continues nothing */
+    a->open = !piece->last;
     if (piece->binary)
         return fail(ret_code, WEBSOCKET_UNSUPPORTED);
     size_t room = a->max_bytes - a->bytes.n;

@@ -8,6 +8,7 @@
 /* The close codes of RFC 6455 7.4.1 that come from here. */
 enum {
     WEBSOCKET_GOING_AWAY = 1001,
+    WEBSOCKET_PROTOCOL = 1002,
     WEBSOCKET_UNSUPPORTED = 1003,
     WEBSOCKET_NOT_UTF8 = 1007,
     WEBSOCKET_POLICY = 1008,
@@ -17,6 +18,7 @@ enum {
 struct assembly {
     struct buf bytes;
     size_t max_bytes;
+    bool open; /* a message is begun and not finished */
 };
 
 void assembly_init(struct assembly *a, size_t max_bytes);
