@@ -36,7 +36,8 @@ static void want(struct side *s)
 static int send_to(struct side *s, struct str bytes)
 {
     while (bytes.n && s->waiting.n == 0) {
-        ssize_t n = send(loop_io_fd(s->io), bytes.p, bytes.n, MSG_NOSIGNAL);
+        ssize_t n =
+            send(loop_io_fd(s->io), bytes.p, bytes.n, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno != EAGAIN)
@@ -53,7 +54,8 @@ static int send_to(struct side *s, struct str bytes)
 static int flush(struct side *s)
 {
     while (s->waiting.n) {
-        ssize_t n = send(loop_io_fd(s->io), s->waiting.p, s->waiting.n, MSG_NOSIGNAL);
+        ssize_t n = send(loop_io_fd(s->io), s->waiting.p, s->waiting.n,
+                         MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)

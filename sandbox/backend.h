@@ -62,6 +62,11 @@ struct sandbox_backend {
     /* Calls fn for each attempt that is still known and over `since`, oldest first. */
     void (*network_log)(void *self, struct sandbox *sb, uint64_t since,
                         network_attempt_fn *fn, void *ctx);
+    /* A port of a running one; the same URL each time, until it is unexposed or ends.
+     */
+    void (*expose)(void *self, struct sandbox *sb, uint16_t port, sandbox_expose_fn *fn,
+                   void *ctx);
+    bool (*unexpose)(void *self, struct sandbox *sb, uint16_t port); /* was it? */
 };
 
 enum sandbox_state { SANDBOX_CREATING, SANDBOX_READY, SANDBOX_ENDING, SANDBOX_LOST };

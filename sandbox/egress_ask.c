@@ -18,11 +18,6 @@ static int shown(struct str s)
     return (int)(s.n < 60 ? s.n : 60);
 }
 
-static int bad(struct err *err, const char *what)
-{
-    return err_set(err, ERR_PROTOCOL, "%s", what);
-}
-
 static int parse_port(struct str text, uint16_t *ret_port)
 {
     unsigned value = 0;
@@ -91,77 +86,6 @@ void egress_target_format(const struct egress_target *t, char *to, size_t room)
     snprintf(to, room, "%s%s%s:%u", v6 ? "[" : "", t->host, v6 ? "]" : "", t->port);
 }
 
-static bool is_token_char(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (c && strchr("!#$%&'*+-.^_`|~", c));
-}
-
-static bool is_token(struct str s)
-{
-    for (size_t i = 0; i < s.n; i++)
-        if (!is_token_char(s.p[i]))
-            return false;
-    return s.n > 0;
-}
-
-static bool same(struct str s, const char *word)
-{
-    return s.n == strlen(word) && strncasecmp(s.p, word, s.n) == 0;
-}
-
-static struct str trim(struct str s)
-{
-    while (s.n && (s.p[0] == ' ' || s.p[0] == '\t'))
-        s = str_from(s, 1);
-    while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
-        s.n--;
-    return s;
-}
-
-/* The next line of a complete head, without its CRLF; false behind the last. */
-static bool next_line(struct str *rest, struct str *line)
-{
-    const char *end = rest->n ? memmem(rest->p, rest->n, "\r\n", 2) : NULL;
-    if (!end || end == rest->p)
-        return false;
-    *line = (struct str){rest->p, (size_t)(end - rest->p)};
-    *rest = str_from(*rest, line->n + 2);
-    return true;
-}
-
-static bool next_item(struct str *list, struct str *item)
-{
-    if (list->n == 0)
-        return false;
-    ptrdiff_t comma = str_find(*list, ',');
-    *item = trim((struct str){list->p, comma < 0 ? list->n : (size_t)comma});
-    *list = comma < 0 ? (struct str){0} : str_from(*list, (size_t)comma + 1);
-    return true;
-}
-
-static bool lists(struct str value, const char *word)
-{
-    struct str item;
-    while (next_item(&value, &item))
-        if (same(item, word))
-            return true;
-    return false;
-}
-
-static bool split_field(struct str line, struct str *name, struct str *value)
-{
-    ptrdiff_t colon = str_find(line, ':');
-    if (colon < 1)
-        return false;
-    *name = (struct str){line.p, (size_t)colon};
-    *value = trim(str_from(line, (size_t)colon + 1));
-    for (size_t i = 0; i < value->n; i++)
-        if ((unsigned char)value->p[i] < ' ' && value->p[i] != '\t')
-            return false;
-    return is_token(*name);
-}
-
 struct framing {
     bool length, chunked, upgrade;
     uint64_t length_bytes;
@@ -171,11 +95,11 @@ static int take_length(struct framing *f, struct str value, struct err *err)
 {
     uint64_t n = 0;
     if (f->length || value.n == 0)
-        return bad(err, "Content-Length must be one number");
+        return http_bad(err, "Content-Length must be one number");
     for (size_t i = 0; i < value.n; i++)
         if (value.p[i] < '0' || value.p[i] > '9' || __builtin_mul_overflow(n, 10, &n) ||
             __builtin_add_overflow(n, (uint64_t)(value.p[i] - '0'), &n))
-            return bad(err, "Content-Length must be one number");
+            return http_bad(err, "Content-Length must be one number");
     f->length = true;
     f->length_bytes = n;
     return 0;
@@ -184,14 +108,14 @@ static int take_length(struct framing *f, struct str value, struct err *err)
 static int take_field(struct framing *f, struct str name, struct str value,
                       struct err *err)
 {
-    if (same(name, "content-length"))
+    if (http_same(name, "content-length"))
         return take_length(f, value, err);
-    if (same(name, "transfer-encoding")) {
-        if (f->chunked || !same(value, "chunked"))
-            return bad(err, "Transfer-Encoding must be chunked");
+    if (http_same(name, "transfer-encoding")) {
+        if (f->chunked || !http_same(value, "chunked"))
+            return http_bad(err, "Transfer-Encoding must be chunked");
         f->chunked = true;
-    } else if (same(name, "connection")) {
-        f->upgrade = f->upgrade || lists(value, "upgrade");
+    } else if (http_same(name, "connection")) {
+        f->upgrade = f->upgrade || http_lists(value, "upgrade");
     }
     return 0;
 }
@@ -200,14 +124,14 @@ static int read_fields(struct str fields, struct egress_ask *ask, struct err *er
 {
     struct framing f = {0};
     struct str line, name, value;
-    while (next_line(&fields, &line)) {
-        if (!split_field(line, &name, &value))
-            return bad(err, "a header line is not of the form name: value");
+    while (http_next_line(&fields, &line)) {
+        if (!http_split_field(line, &name, &value))
+            return http_bad(err, "a header line is not of the form name: value");
         if (take_field(&f, name, value, err) < 0)
             return -1;
     }
     if (f.chunked && f.length)
-        return bad(err, "both Content-Length and Transfer-Encoding");
+        return http_bad(err, "both Content-Length and Transfer-Encoding");
     ask->upgrade = f.upgrade;
     ask->body_bytes = f.chunked || f.upgrade ? UINT64_MAX : f.length_bytes;
     return 0;
@@ -220,8 +144,8 @@ static int split_url(struct str url, struct str *authority, struct str *path,
     static const char scheme[] = "http://";
     if (url.n < 7 || strncasecmp(url.p, scheme, 7) != 0) {
         if (url.n && url.p[0] == '/')
-            return bad(err, "this is a proxy: ask it for http://host/path");
-        return bad(err, "only http:// URLs are fetched; use CONNECT for others");
+            return http_bad(err, "this is a proxy: ask it for http://host/path");
+        return http_bad(err, "only http:// URLs are fetched; use CONNECT for others");
     }
     struct str rest = str_from(url, 7);
     size_t n = 0;
@@ -230,69 +154,27 @@ static int split_url(struct str url, struct str *authority, struct str *path,
     *authority = (struct str){rest.p, n};
     *path = str_from(rest, n);
     if (str_find(*authority, '@') >= 0)
-        return bad(err, "a user name in a URL is not supported");
+        return http_bad(err, "a user name in a URL is not supported");
     if (str_find(*path, '#') >= 0)
-        return bad(err, "a fragment does not belong into a request");
-    return 0;
-}
-
-struct request_line {
-    struct str method, target, version;
-};
-
-static int split_request_line(struct str line, struct request_line *r, struct err *err)
-{
-    ptrdiff_t first = str_find(line, ' ');
-    struct str rest = first < 0 ? (struct str){0} : str_from(line, (size_t)first + 1);
-    ptrdiff_t second = str_find(rest, ' ');
-    if (first < 1 || second < 1)
-        return bad(err, "not a request line");
-    r->method = (struct str){line.p, (size_t)first};
-    r->target = (struct str){rest.p, (size_t)second};
-    r->version = str_from(rest, (size_t)second + 1);
-    for (size_t i = 0; i < r->target.n; i++)
-        if (r->target.p[i] <= ' ' || r->target.p[i] >= 0x7f)
-            return bad(err, "the request's target holds characters that need escaping");
-    if (!is_token(r->method) || r->method.n > 32 ||
-        !(str_eq(r->version, STR("HTTP/1.1")) || str_eq(r->version, STR("HTTP/1.0"))))
-        return bad(err, "not a request of HTTP/1.1");
-    return 0;
-}
-
-/* Where the head ends, behind its empty line; 0: not yet. -1: never. */
-static ptrdiff_t head_end(struct str in, struct err *err)
-{
-    struct str seen = {in.p, in.n < EGRESS_HEAD_MAX ? in.n : EGRESS_HEAD_MAX};
-    const char *end = seen.n ? memmem(seen.p, seen.n, "\r\n\r\n", 4) : NULL;
-    if (end)
-        seen.n = (size_t)(end - seen.p) + 4;
-    for (size_t i = 0; i < seen.n; i++) {
-        bool line_end = i > 0 && seen.p[i - 1] == '\r';
-        if (seen.p[i] == '\0' || (seen.p[i] == '\n') != line_end)
-            return bad(err, "lines must end in CR LF");
-    }
-    if (end)
-        return (ptrdiff_t)seen.n;
-    if (in.n >= EGRESS_HEAD_MAX)
-        return bad(err, "the request's head is too long");
+        return http_bad(err, "a fragment does not belong into a request");
     return 0;
 }
 
 int egress_http_parse(struct str in, struct egress_ask *ret_ask, struct err *err)
 {
     struct egress_ask ask = {0};
-    struct request_line r;
+    struct http_request_line r;
     struct str line, authority, path;
-    if (in.n && !is_token_char(in.p[0]))
-        return bad(err, "neither HTTP nor SOCKS5");
-    ptrdiff_t end = head_end(in, err);
+    if (in.n && !http_is_token_char(in.p[0]))
+        return http_bad(err, "neither HTTP nor SOCKS5");
+    ptrdiff_t end = http_head_end(in, err);
     if (end <= 0)
         return (int)end;
     struct str head = {in.p, (size_t)end};
     ask.head_bytes = head.n;
-    if (!next_line(&head, &line))
-        return bad(err, "not a request line");
-    if (split_request_line(line, &r, err) < 0 || read_fields(head, &ask, err) < 0)
+    if (!http_next_line(&head, &line))
+        return http_bad(err, "not a request line");
+    if (http_split_request_line(line, &r, err) < 0 || read_fields(head, &ask, err) < 0)
         return -1;
     if (str_eq(r.method, STR("CONNECT"))) {
         ask.kind = EGRESS_CONNECT;
@@ -320,15 +202,15 @@ static bool is_dropped(struct str name, struct str fields)
     char word[64];
     struct str line, key, value;
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
-        if (same(name, ours[i]))
+        if (http_same(name, ours[i]))
             return true;
-    if (same(name, "content-length") || same(name, "transfer-encoding") ||
+    if (http_same(name, "content-length") || http_same(name, "transfer-encoding") ||
         name.n >= sizeof word)
         return false;
     snprintf(word, sizeof word, "%.*s", STR_FMT(name));
-    while (next_line(&fields, &line))
-        if (split_field(line, &key, &value) && same(key, "connection") &&
-            lists(value, word))
+    while (http_next_line(&fields, &line))
+        if (http_split_field(line, &key, &value) && http_same(key, "connection") &&
+            http_lists(value, word))
             return true;
     return false;
 }
@@ -337,10 +219,11 @@ void egress_http_rewrite(struct str head, const struct egress_ask *ask, bool abs
                          struct str extra, struct buf *to)
 {
     struct str rest = {head.p, ask->head_bytes}, line, authority, path, name, value;
-    struct request_line r;
+    struct http_request_line r;
     struct err ignored; /* it was parsed before */
     struct str upgrade = {0};
-    if (!next_line(&rest, &line) || split_request_line(line, &r, &ignored) < 0 ||
+    if (!http_next_line(&rest, &line) ||
+        http_split_request_line(line, &r, &ignored) < 0 ||
         split_url(r.target, &authority, &path, &ignored) < 0)
         return;
     struct str fields = rest;
@@ -351,9 +234,9 @@ void egress_http_rewrite(struct str head, const struct egress_ask *ask, bool abs
         buf_addc(to, '/');
     buf_addf(to, "%.*s %.*s\r\nHost: %.*s\r\n", STR_FMT(path), STR_FMT(r.version),
              STR_FMT(authority));
-    while (next_line(&rest, &line)) {
-        split_field(line, &name, &value);
-        if (same(name, "upgrade"))
+    while (http_next_line(&rest, &line)) {
+        http_split_field(line, &name, &value);
+        if (http_same(name, "upgrade"))
             upgrade = value;
         if (!is_dropped(name, fields))
             buf_addf(to, "%.*s\r\n", STR_FMT(line));
@@ -383,12 +266,13 @@ int egress_socks_parse(struct str in, struct egress_ask *ret_ask, uint8_t *ret_r
     struct egress_ask ask = {.kind = EGRESS_SOCKS, .body_bytes = UINT64_MAX};
     *ret_reply = SOCKS_FAILED;
     if (in.n < 5)
-        return in.n && b[0] != SOCKS_VERSION ? bad(err, "not a request of SOCKS5") : 0;
+        return in.n && b[0] != SOCKS_VERSION ? http_bad(err, "not a request of SOCKS5")
+                                             : 0;
     if (b[0] != SOCKS_VERSION || b[2] != 0)
-        return bad(err, "not a request of SOCKS5");
+        return http_bad(err, "not a request of SOCKS5");
     if (b[1] != SOCKS_CONNECT) {
         *ret_reply = SOCKS_NO_COMMAND;
-        return bad(err, "SOCKS5: only CONNECT is served");
+        return http_bad(err, "SOCKS5: only CONNECT is served");
     }
     size_t at = 4, n = b[3] == SOCKS_V4 ? 4 : b[3] == SOCKS_V6 ? 16 : 0;
     if (b[3] == SOCKS_NAME) {
@@ -397,7 +281,7 @@ int egress_socks_parse(struct str in, struct egress_ask *ret_ask, uint8_t *ret_r
     }
     if (n == 0) {
         *ret_reply = SOCKS_NO_ADDRESS_TYPE;
-        return bad(err, "SOCKS5: unknown kind of address");
+        return http_bad(err, "SOCKS5: unknown kind of address");
     }
     if (in.n < at + n + 2)
         return 0;
@@ -413,7 +297,7 @@ int egress_socks_parse(struct str in, struct egress_ask *ret_ask, uint8_t *ret_r
     t->port = (uint16_t)(b[at + n] << 8 | b[at + n + 1]);
     bool v6 = str_find(host, ':') >= 0 && b[3] == SOCKS_V6;
     if (t->port == 0 || set_host(t, host, v6) < 0)
-        return bad(err, "SOCKS5: not a host and a port");
+        return http_bad(err, "SOCKS5: not a host and a port");
     ask.head_bytes = at + n + 2;
     *ret_ask = ask;
     return 1;

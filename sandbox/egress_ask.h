@@ -5,9 +5,10 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "net/address.h"
+#include "sandbox/http_head.h"
 #include "sandbox/network_policy.h"
 
-enum { EGRESS_HEAD_MAX = 16 * 1024 };
+enum { EGRESS_HEAD_MAX = HTTP_HEAD_MAX };
 
 /* EGRESS_TRANSPARENT: nothing was asked, the program believes to be connected. */
 enum egress_kind { EGRESS_CONNECT, EGRESS_REQUEST, EGRESS_SOCKS, EGRESS_TRANSPARENT };

@@ -22,7 +22,8 @@ struct box {
     bool created, ready;
     struct pending *pending;
     struct egress *egress;
-    bool has_network; /* GUEST_NETWORK has come */
+    struct port *ports; /* local_ports.c */
+    bool has_network;   /* GUEST_NETWORK has come */
 };
 
 enum pending_kind {
@@ -33,6 +34,7 @@ enum pending_kind {
     PENDING_DIR,
     PENDING_COMMIT,
     PENDING_HALT,
+    PENDING_CONNECT,
 };
 
 /* A request to a guest that is not finished. */
@@ -46,6 +48,7 @@ struct pending {
     struct file_op *op;
     struct sandbox_op *halt; /* HALT: what is answered then */
     bool existed;
+    uint64_t visit; /* CONNECT: who asked */
 };
 
 struct local {
@@ -85,6 +88,8 @@ void local_guest_run(struct box *box, struct command *c,
 void local_guest_kill(struct box *box, struct command *c, int signum);
 void local_guest_file(struct box *box, struct file_op *op);
 void local_guest_halt(struct box *box, struct sandbox_op *op);
+/* -> local_ports_answer() with the number, unless it gives -1. */
+int local_guest_connect(struct box *box, uint64_t number, uint16_t port, bool v6);
 void local_guest_drop_pending(struct box *box);
 
 /* local_stream.c: the pipes of a command */
@@ -120,6 +125,14 @@ void local_box_gone(struct local *l, uint32_t create_id); /* every process of it
 void local_all_gone(struct local *l);
 void local_life_cancel(struct local *l, const struct sandbox *sb);
 void local_life_finish(struct local *l);
+
+/* local_ports.c: ports of the sandbox on the host */
+void local_expose(void *self, struct sandbox *sb, uint16_t port, sandbox_expose_fn *fn,
+                  void *ctx);
+bool local_unexpose(void *self, struct sandbox *sb, uint16_t port);
+/* Takes fd; -1: refused. */
+void local_ports_answer(struct box *box, uint64_t number, int fd);
+void local_ports_close(struct box *box);
 
 /* local_network.c: the way out */
 void local_network_start(struct box *box, int listener); /* takes the listener */

@@ -314,6 +314,7 @@ static void halted(struct box *box, struct pending *p)
     struct sandbox_op *op = p->halt;
     done(box, p);
     loop_timer_stop(box->patience);
+    local_ports_close(box);
     op->in_place = true;
     sandbox_op_done(op, NULL);
 }
@@ -456,6 +457,30 @@ static void committed(struct box *box, struct pending *p)
         finish_file(op, existed, NULL);
 }
 
+int local_guest_connect(struct box *box, uint64_t number, uint16_t port, bool v6)
+{
+    struct err ignored;
+    struct guest_connect request = {.port = port, .v6 = v6};
+    struct pending *p = expect(box, PENDING_CONNECT);
+    p->visit = number;
+    if (send_message(box,
+                     &(struct wire_out){.type = GUEST_CONNECT,
+                                        .id = p->id,
+                                        .body = &request,
+                                        .body_bytes = sizeof request},
+                     &ignored) == 0)
+        return 0;
+    done(box, p);
+    return -1;
+}
+
+static void connect_done(struct box *box, struct pending *p, int fd)
+{
+    uint64_t visit = p->visit;
+    done(box, p);
+    local_ports_answer(box, visit, fd);
+}
+
 static void failed_message(struct box *box, struct pending *p,
                            const struct wire_message *m)
 {
@@ -463,6 +488,8 @@ static void failed_message(struct box *box, struct pending *p,
     memcpy(&failed, m->body, sizeof failed);
     if (p->kind == PENDING_EXEC)
         exec_failed(box, p, &failed);
+    else if (p->kind == PENDING_CONNECT)
+        connect_done(box, p, -1);
     else if (p->op)
         file_failed(box, p, &failed);
     else
@@ -484,6 +511,8 @@ static bool is_answer(const struct pending *p, const struct wire_message *m)
     case GUEST_OPENED:
         return (p->kind == PENDING_OPEN || p->kind == PENDING_WRITE) &&
                m->fd_count == 1 && m->body_bytes == sizeof(struct guest_opened);
+    case GUEST_CONNECTED:
+        return p->kind == PENDING_CONNECT && m->fd_count == 1;
     case GUEST_DONE:
         return (p->kind == PENDING_COMMIT || p->kind == PENDING_KILL ||
                 p->kind == PENDING_HALT || p->kind == PENDING_DIR) &&
@@ -531,6 +560,10 @@ int local_guest_message(struct box *box, struct wire_message *m)
         exec_ended(box, p, &exited);
     } else if (m->type == GUEST_OPENED) {
         file_opened(box, p, m);
+    } else if (m->type == GUEST_CONNECTED) {
+        int fd = m->fds[0];
+        m->fds[0] = -1;
+        connect_done(box, p, fd);
     } else {
         request_done(box, p);
     }

@@ -252,6 +252,7 @@ void local_box_free(struct box *box)
                                      .id = ++l->last_id,
                                      .body = &request,
                                      .body_bytes = sizeof request});
+    local_ports_close(box);
     egress_free(box->egress);
     loop_io_free(box->socket);
     loop_timer_free(box->patience);

@@ -44,3 +44,31 @@ int sandbox_network_log(struct sandboxes *set, uint64_t sandbox, uint64_t since,
     set->backend->network_log(set->impl, sb, since, fn, ctx);
     return 0;
 }
+
+void sandbox_expose(struct sandboxes *set, uint64_t sandbox, uint16_t port,
+                    sandbox_expose_fn *fn, void *ctx)
+{
+    struct err err;
+    struct sandbox *sb = find(set, sandbox, &err);
+    int rc = sb ? 0 : -1;
+    if (rc == 0 && port == 0)
+        rc = err_set(&err, ERR_INVALID, "a port is a number from 1 to 65535");
+    if (rc == 0 && !set->backend->expose)
+        rc = sandbox_unsupported(set, "reaching ports", &err);
+    if (rc < 0)
+        fn(ctx, (struct str){0}, &err);
+    else
+        set->backend->expose(set->impl, sb, port, fn, ctx);
+}
+
+int sandbox_unexpose(struct sandboxes *set, uint64_t sandbox, uint16_t port,
+                     struct err *err)
+{
+    struct sandbox *sb = find(set, sandbox, err);
+    if (!sb)
+        return -1;
+    if (set->backend->unexpose && set->backend->unexpose(set->impl, sb, port))
+        return 0;
+    err_set(err, ERR_NOT_FOUND, "port %u of the sandbox is not exposed", port);
+    return err_remedy(err, "there is nothing to close");
+}

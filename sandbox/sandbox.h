@@ -203,6 +203,17 @@ typedef void network_attempt_fn(void *ctx, const struct network_attempt *attempt
 int sandbox_network_log(struct sandboxes *set, uint64_t sandbox, uint64_t since,
                         network_attempt_fn *fn, void *ctx, struct err *err);
 
+/* A port of a running sandbox becomes a URL of this machine (or of the cloud): HTTP,
+ * streams and WebSockets. The same one each time, until it is unexposed or the sandbox
+ * ends. The URL carries a secret: for the asker alone. Errors: NOT_FOUND, INVALID (port
+ * 0), LIMIT, UNAVAILABLE. */
+typedef void sandbox_expose_fn(void *ctx, struct str url, const struct err *err);
+void sandbox_expose(struct sandboxes *set, uint64_t sandbox, uint16_t port,
+                    sandbox_expose_fn *fn, void *ctx);
+/* NOT_FOUND when it is not exposed. */
+int sandbox_unexpose(struct sandboxes *set, uint64_t sandbox, uint16_t port,
+                     struct err *err);
+
 /* A snapshot: the files of a sandbox at one moment, kept until it is deleted. */
 struct snapshot_info {
     struct str id;

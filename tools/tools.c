@@ -27,6 +27,7 @@ static struct row rows[] = {
     TOOL(TOOLSET_LIFECYCLE, sandbox_snapshot),
     TOOL(TOOLSET_LIFECYCLE, sandbox_fork),
     TOOL(TOOLSET_LIFECYCLE, sandbox_extend),
+    TOOL(TOOLSET_NETWORK, expose_port),
     TOOL(TOOLSET_NETWORK, network_policy),
     TOOL(TOOLSET_NETWORK, network_log),
 };

@@ -46,6 +46,7 @@ void tool_read_file(struct call *call);
 void tool_write_file(struct call *call);
 void tool_sandbox_create(struct call *call);
 void tool_sandbox_list(struct call *call);
+void tool_expose_port(struct call *call);
 void tool_network_policy(struct call *call);
 void tool_network_log(struct call *call);
 void tool_sandbox_stop(struct call *call);

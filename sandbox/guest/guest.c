@@ -162,6 +162,9 @@ static void serve_message(struct guest *g)
     case GUEST_COMMIT:
         files_commit(g, &m);
         break;
+    case GUEST_CONNECT:
+        connect_serve(g, &m);
+        break;
     case GUEST_HALT:
         run_halt(g, &m);
         break;

@@ -47,6 +47,9 @@ void run_supervisor_news(struct guest *g);
 int run_tick_ms(struct guest *g); /* how long poll may sleep; -1: for ever */
 void run_tick(struct guest *g);   /* watchdog and overdue kills */
 
+/* connect.c */
+void connect_serve(struct guest *g, const struct wire_message *m);
+
 /* files.c */
 void files_open(struct guest *g, const struct wire_message *m);
 void files_commit(struct guest *g, const struct wire_message *m);

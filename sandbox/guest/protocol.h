@@ -49,13 +49,14 @@ enum guest_type {
 
     /* server -> guest */
     GUEST_EXEC =
-        32,       /* struct guest_exec + tail, fds: stdin, stdout, stderr
-                   * -> GUEST_STARTED or GUEST_FAILED, later GUEST_EXITED with the same id */
-    GUEST_KILL,   /* struct guest_kill -> GUEST_DONE when all are dead, GUEST_FAILED */
-    GUEST_OPEN,   /* struct guest_open + tail (path) -> GUEST_OPENED + fd */
-    GUEST_COMMIT, /* struct guest_commit: a file opened for writing takes its place
-                   * -> GUEST_DONE or GUEST_FAILED */
-    GUEST_HALT,   /* header only: ends every process but the guest -> GUEST_DONE */
+        32,        /* struct guest_exec + tail, fds: stdin, stdout, stderr
+                    * -> GUEST_STARTED or GUEST_FAILED, later GUEST_EXITED with the same id */
+    GUEST_KILL,    /* struct guest_kill -> GUEST_DONE when all are dead, GUEST_FAILED */
+    GUEST_OPEN,    /* struct guest_open + tail (path) -> GUEST_OPENED + fd */
+    GUEST_COMMIT,  /* struct guest_commit: a file opened for writing takes its place
+                    * -> GUEST_DONE or GUEST_FAILED */
+    GUEST_CONNECT, /* struct guest_connect -> GUEST_CONNECTED or GUEST_FAILED */
+    GUEST_HALT,    /* header only: ends every process but the guest -> GUEST_DONE */
     /* guest -> server */
     GUEST_READY,   /* id 0, struct guest_ready + fd: the proxy's listener. Sent once. */
     GUEST_STARTED, /* struct guest_started */
@@ -63,8 +64,9 @@ enum guest_type {
     GUEST_OPENED,  /* struct guest_opened + fd */
     GUEST_DONE,    /* header only */
     GUEST_FAILED,  /* struct guest_failed + tail: text of the step that failed */
-    GUEST_NETWORK, /* id 0, after GUEST_READY; struct guest_network, fds: a UDP socket
-                    * if has_dns, then listeners for connections to the pool */
+    GUEST_CONNECTED, /* header only + fd: a socket, connected or connecting */
+    GUEST_NETWORK,   /* id 0, after GUEST_READY; struct guest_network, fds: a UDP socket
+                      * if has_dns, then listeners for connections to the pool */
 };
 
 /* Layers, as bits: what a sandbox has. Their names are in sandbox.h. */
@@ -185,6 +187,12 @@ struct guest_opened {
     uint32_t token;   /* for GUEST_COMMIT; 0 when reading */
     uint32_t existed; /* 1: REPLACE of an existing file */
     uint64_t size_bytes;
+};
+
+/* To 127.0.0.1 or ::1 of the sandbox. */
+struct guest_connect {
+    uint32_t port;
+    uint32_t v6;
 };
 
 struct guest_commit {
