@@ -25,6 +25,9 @@ static const char limits[] =
     "                          addresses only when a network names them\n"
     "  --network-deny LIST     addresses and networks that stay refused\n"
     "  --backend local|auto    where sandboxes live (default auto: local)\n"
+    "  --require-level N       refuse to run below isolation level N (1: full)\n"
+    "  --allow-weak-isolation  allow level 4 (no namespaces) where nothing better "
+    "works\n"
     "  -v, --verbose           say on stderr what happens\n"
     "  -h, --help              this text\n";
 

@@ -131,6 +131,8 @@ enum flag {
     FLAG_BACKEND,
     FLAG_TOOLSETS,
     FLAG_JSON,
+    FLAG_REQUIRE_LEVEL,
+    FLAG_ALLOW_WEAK,
     FLAG_TIMEOUT,
     FLAG_ENV,
     FLAG_CWD,
@@ -165,6 +167,8 @@ static const struct flag_row rows[] = {
     {"--backend", required_argument, FLAG_BACKEND, ANY},
     {"--json", no_argument, FLAG_JSON, OPTIONS_SANDBOXES},
     {"--toolsets", required_argument, FLAG_TOOLSETS, OPTIONS_SERVE},
+    {"--require-level", required_argument, FLAG_REQUIRE_LEVEL, ANY},
+    {"--allow-weak-isolation", no_argument, FLAG_ALLOW_WEAK, ANY},
     {"--verbose", no_argument, 'v', ANY},
     {"--timeout", required_argument, FLAG_TIMEOUT, OPTIONS_EXEC},
     {"--env", required_argument, FLAG_ENV, OPTIONS_EXEC},
@@ -251,6 +255,15 @@ static int take_limit(struct options *o, int flag, const char *text, struct err 
     }
 }
 
+static int take_level(struct options *o, const char *text, struct err *err)
+{
+    uint64_t level = 0;
+    if (options_count(text, 1, 4, &level, err) < 0)
+        return -1;
+    o->require_level = (int)level;
+    return 0;
+}
+
 static int take(struct options *o, int flag, const char *text, struct err *err)
 {
     switch (flag) {
@@ -280,6 +293,11 @@ static int take(struct options *o, int flag, const char *text, struct err *err)
         return 0;
     case FLAG_TOOLSETS:
         return tools_sets_parse(text, &o->toolsets, err);
+    case FLAG_REQUIRE_LEVEL:
+        return take_level(o, text, err);
+    case FLAG_ALLOW_WEAK:
+        o->allow_weak = true;
+        return 0;
     case FLAG_BACKEND:
         return take_backend(o, text, err);
     case FLAG_NETWORK:

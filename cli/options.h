@@ -27,6 +27,8 @@ enum options_verb {
 struct options {
     struct sandbox_limits limits;
     const char *workspace, *sandbox, *backend; /* NULL: not given */
+    int require_level;                         /* 0: not given */
+    bool allow_weak;
     bool workspace_readonly, verbose, help;
     unsigned toolsets;             /* TOOLSET_* bits */
     bool json;                     /* sandboxes */

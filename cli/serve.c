@@ -76,6 +76,8 @@ int serve_sandbox_config(const struct options *o, const struct places *places,
         .guest_path = places->guest,
         .network = &o->network,
         .host_proxy = &host_proxy,
+        .require_level = o->require_level,
+        .allow_weak = o->allow_weak,
 #ifdef SANDQUAY_SANITIZED
         .relaxed = true,
 #endif

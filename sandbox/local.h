@@ -19,11 +19,17 @@ struct box {
     struct loop_io *socket;
     struct loop_timer *patience; /* the guest must become ready and must answer */
     uint32_t last_id, layers;
+    enum zygote_launcher launcher;
     bool created, ready;
+    char workspace[256], home[256], tmp[256]; /* as seen inside */
+    uint16_t proxy_port;
+    char refused[240]; /* why the first way of launching failed */
+    int refused_sys;
     struct pending *pending;
     struct egress *egress;
-    struct port *ports; /* local_ports.c */
-    bool has_network;   /* GUEST_NETWORK has come */
+    struct port *ports;         /* local_ports.c */
+    bool has_network;           /* GUEST_NETWORK has come */
+    struct local_layers ground; /* what its root lies upon: until it is launched */
 };
 
 enum pending_kind {
@@ -63,6 +69,8 @@ struct local {
     struct sweeper *sweepers; /* processes that remove files */
     bool swept;               /* what crashes had left */
     struct host_proxy host_proxy;
+    enum zygote_launcher launcher; /* the best that has not been refused */
+    bool launched;                 /* it has made a sandbox: it stays */
 };
 
 /* local_zygote.c */
@@ -79,6 +87,18 @@ struct local_ground {
 struct box *local_box_new(struct local *l, struct sandbox *sb,
                           struct local_ground *ground, struct err *err);
 void local_box_free(struct box *box); /* kills it */
+
+/* local_level.c: how well a sandbox isolates */
+int local_level(uint32_t layers); /* 1 to 4 */
+const char *local_level_notice(int level);
+/* Whether a failure to launch may be what a weaker way of launching does not meet. */
+bool local_level_may_fall(const struct sandbox_config *config,
+                          enum zygote_launcher launcher, int sys, struct str step);
+/* No sandbox at all: which step failed and what to change. */
+void local_level_explain(const struct sandbox_config *config, int sys, struct str step,
+                         struct err *err);
+/* -1 with UNAVAILABLE when it is weaker than what is required. */
+int local_level_check(const struct sandbox_config *config, int level, struct err *err);
 
 /* local_guest.c */
 /* -1: it broke the protocol. The box may be gone. */
@@ -111,7 +131,7 @@ int local_limits_check(const struct sandbox_spec *wish,
 void local_limits_fit(struct sandbox_limits *limits);
 
 /* local_info.c: fills in what is told of it. */
-void local_describe(struct sandbox *sb, uint32_t layers);
+void local_describe(struct box *box);
 
 /* local_life.c: the ends of sandboxes, and what is kept of them */
 void local_create(void *self, struct sandbox *sb);

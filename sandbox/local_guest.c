@@ -78,19 +78,37 @@ static int send_message(struct box *box, const struct wire_out *m, struct err *e
     return err_remedy(err, "it is overloaded or ending: try again");
 }
 
+/* %u: user; %h: home; %t: the directory for temporary files; %p: the proxy's port. */
 static const char *const environment[] = {
-    "PATH=/root/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/"
-    "bin:"
+    "PATH=%h/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:"
     "/opt/sandquay/bin",
-    "HOME=/root",
-    "USER=root",
-    "LOGNAME=root",
+    "HOME=%h",
+    "USER=%u",
+    "LOGNAME=%u",
     "SHELL=/bin/bash",
     "LC_CTYPE=C.UTF-8", /* LANG costs each shell 0.13 ms: it opens 12 files */
     "TERM=dumb",
-    "TMPDIR=/tmp",
+    "TMPDIR=%t",
 };
 enum { ENVIRONMENT = sizeof environment / sizeof environment[0] };
+
+static void add_filled(struct buf *b, const struct box *box, const char *text)
+{
+    for (const char *p = text; *p; p++) {
+        if (*p != '%') {
+            buf_addc(b, *p);
+            continue;
+        }
+        p++;
+        if (*p == 'p')
+            buf_addf(b, "%u", box->proxy_port);
+        else if (*p == 'u')
+            buf_addz(b, box->layers & LAYER_USERNS ? "root" : "user");
+        else
+            buf_addz(b, *p == 'h' ? box->home : box->tmp);
+    }
+    buf_addc(b, '\0');
+}
 
 static struct str variable_name(struct str v)
 {
@@ -112,16 +130,17 @@ static void add_string(struct buf *b, struct str s)
     buf_addc(b, '\0');
 }
 
-static void write_defaults(struct buf *tail, const char *const *list, size_t n,
-                           const struct sandbox_spec *sandbox,
+static void write_defaults(struct buf *tail, const struct box *box,
+                           const char *const *list, size_t n,
                            const struct command_spec *spec, uint32_t *count)
 {
+    const struct sandbox_spec *sandbox = &box->sandbox->wish.spec;
     for (size_t i = 0; i < n; i++) {
         struct str name = variable_name(str_of(list[i]));
         if (in_list(name, spec->env, spec->env_count) ||
             in_list(name, sandbox->env, sandbox->env_count))
             continue;
-        add_string(tail, str_of(list[i]));
+        add_filled(tail, box, list[i]);
         ++*count;
     }
 }
@@ -133,8 +152,8 @@ static void write_environment(struct buf *tail, const struct box *box,
     const struct sandbox_spec *sandbox = &box->sandbox->wish.spec;
     size_t n;
     const char *const *network = local_network_variables(box, &n);
-    write_defaults(tail, environment, ENVIRONMENT, sandbox, spec, count);
-    write_defaults(tail, network, n, sandbox, spec, count);
+    write_defaults(tail, box, environment, ENVIRONMENT, spec, count);
+    write_defaults(tail, box, network, n, spec, count);
     for (size_t i = 0; i < sandbox->env_count; i++) {
         if (in_list(variable_name(sandbox->env[i]), spec->env, spec->env_count))
             continue;
@@ -156,7 +175,7 @@ static void write_exec(struct buf *tail, const struct box *box,
     for (uint32_t i = 0; i < request->argc; i++)
         add_string(tail, argv[i]);
     write_environment(tail, box, spec, &request->envc);
-    add_string(tail, spec->cwd.n ? spec->cwd : STR("/workspace"));
+    add_string(tail, spec->cwd.n ? spec->cwd : str_of(box->workspace));
 }
 
 static int check_strings(const struct command_spec *spec, struct err *err)

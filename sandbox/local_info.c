@@ -25,17 +25,30 @@ static void add(char *to, size_t room, const char *limit, const char *by)
     snprintf(to + n, room - n, "%s%s: %s", n ? ", " : "", limit, by);
 }
 
-void local_describe(struct sandbox *sb, uint32_t layers)
+static const char *disk(const struct sandbox *sb, uint32_t layers)
+{
+    if (sb->kept)
+        return "not enforced";
+    if (layers & LAYER_LANDLOCK)
+        return "per file";
+    return layers & LAYER_BUBBLEWRAP && !(layers & LAYER_USERNS)
+               ? "per file, watched in total"
+               : "tmpfs";
+}
+
+void local_describe(struct box *box)
 {
     static char os[128];
+    struct sandbox *sb = box->sandbox;
+    uint32_t layers = box->layers;
     char *by = sb->limited_by;
     size_t room = sizeof sb->limited_by;
     if (!os[0])
         read_os(os, sizeof os);
     snprintf(sb->os, sizeof sb->os, "%s", os);
-    snprintf(sb->user, sizeof sb->user, "root");
-    snprintf(sb->home, sizeof sb->home, "/root");
-    snprintf(sb->cwd, sizeof sb->cwd, "/workspace");
+    snprintf(sb->user, sizeof sb->user, "%s", layers & LAYER_USERNS ? "root" : "user");
+    snprintf(sb->home, sizeof sb->home, "%s", box->home);
+    snprintf(sb->cwd, sizeof sb->cwd, "%s", box->workspace);
     by[0] = '\0';
     add(by, room, "memory",
         layers & LAYER_CGROUP_MEMORY ? "cgroup" : "per process, watched in total");
@@ -47,5 +60,5 @@ void local_describe(struct sandbox *sb, uint32_t layers)
         !sandbox_in_force(sb)->cpu_millis ? "all"
         : layers & LAYER_CGROUP_CPU       ? "cgroup"
                                           : "not enforced (no cgroup)");
-    add(by, room, "disk", sb->kept ? "not enforced" : "tmpfs");
+    add(by, room, "disk", disk(sb, layers));
 }

@@ -95,12 +95,12 @@ int local_network_more(struct box *box, struct wire_message *m)
 
 /* For programs that ask them: curl, git, pip, npm, apt, newer node. */
 static const char *const variables[] = {
-    "HTTP_PROXY=http://127.0.0.1:3128",
-    "HTTPS_PROXY=http://127.0.0.1:3128",
-    "ALL_PROXY=socks5h://127.0.0.1:3128",
-    "http_proxy=http://127.0.0.1:3128",
-    "https_proxy=http://127.0.0.1:3128",
-    "all_proxy=socks5h://127.0.0.1:3128",
+    "HTTP_PROXY=http://127.0.0.1:%p",
+    "HTTPS_PROXY=http://127.0.0.1:%p",
+    "ALL_PROXY=socks5h://127.0.0.1:%p",
+    "http_proxy=http://127.0.0.1:%p",
+    "https_proxy=http://127.0.0.1:%p",
+    "all_proxy=socks5h://127.0.0.1:%p",
     "NO_PROXY=localhost,127.0.0.1,::1",
     "no_proxy=localhost,127.0.0.1,::1",
     "NODE_USE_ENV_PROXY=1",

@@ -5,6 +5,7 @@
 #include "sandbox/local.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -159,8 +160,7 @@ static void on_impatience(void *ctx)
     give_up(box, &err);
 }
 
-static int ask_for_box(struct box *box, const struct local_layers *layers,
-                       struct err *err)
+static int ask_for_box(struct box *box, struct err *err)
 {
     const struct sandbox_config *config = &box->local->set->config;
     struct sandbox *sb = box->sandbox;
@@ -181,11 +181,16 @@ static int ask_for_box(struct box *box, const struct local_layers *layers,
             config->workspace_readonly && sb->is_default && config->workspace,
         .string_count = CREATE_STRINGS,
         .relaxed = config->relaxed,
+        .launcher = box->launcher,
     };
     struct buf tail;
     buf_init(&tail, GUEST_MESSAGE_MAX / 2);
-    const char *strings[] = {sb->name[0] ? sb->name : "sandbox", workspace, files,
-                             layers->dir, layers->names};
+    const char *strings[] = {sb->name[0] ? sb->name : "sandbox",
+                             workspace,
+                             files,
+                             box->ground.dir,
+                             box->ground.names,
+                             config->temp_dir};
     const int fds[] = {box->guest_end, box->hold.lock};
     for (size_t i = 0; i < CREATE_STRINGS; i++)
         buf_add(&tail, strings[i], strlen(strings[i]) + 1);
@@ -202,30 +207,60 @@ static int ask_for_box(struct box *box, const struct local_layers *layers,
     return rc < 0 ? err_sys(err, errno, "asking for a sandbox") : 0;
 }
 
+static void box_unlaunch(struct box *box)
+{
+    struct local *l = box->local;
+    if (box->pidfd >= 0)
+        syscall(SYS_pidfd_send_signal, box->pidfd, SIGKILL, NULL, 0);
+    struct zygote_destroy request = {.create_id = box->create_id};
+    if (l->zygote && box->create_id)
+        wire_send(loop_io_fd(l->zygote),
+                  &(struct wire_out){.type = ZYGOTE_DESTROY,
+                                     .id = ++l->last_id,
+                                     .body = &request,
+                                     .body_bytes = sizeof request});
+    loop_io_free(box->socket);
+    box->socket = NULL;
+    fd_close(&box->guest_end);
+    fd_close(&box->pidfd);
+}
+
+/* Asks for the sandbox, made in the best way that has not been refused; also the second
+ * time, after a refusal. */
+static int box_launch(struct box *box, struct err *err)
+{
+    struct local *l = box->local;
+    int pair[2];
+    box_unlaunch(box);
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return err_sys(err, errno, "socketpair");
+    box->launcher = l->launcher;
+    box->created = false;
+    box->layers = 0;
+    box->create_id = ++l->last_id;
+    box->guest_end = pair[1];
+    box->socket = loop_io_new(l->set->loop, pair[0], on_guest_message, box);
+    loop_io_want(box->socket, LOOP_READ);
+    loop_timer_start(box->patience, READY_LIMIT_MS);
+    return ask_for_box(box, err);
+}
+
 struct box *local_box_new(struct local *l, struct sandbox *sb,
                           struct local_ground *ground, struct err *err)
 {
-    int pair[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
-        err_sys(err, errno, "socketpair");
-        return NULL;
-    }
     struct box *box = mem_new(struct box);
     *box = (struct box){.local = l,
                         .sandbox = sb,
                         .next = l->boxes,
-                        .create_id = ++l->last_id,
-                        .guest_end = pair[1],
+                        .guest_end = -1,
                         .pidfd = -1,
                         .hold = ground->hold,
+                        .ground = ground->layers,
                         .layers_lock = ground->layers.lock};
     l->boxes = box;
     sb->impl = box;
-    box->socket = loop_io_new(l->set->loop, pair[0], on_guest_message, box);
-    loop_io_want(box->socket, LOOP_READ);
     box->patience = loop_timer_new(l->set->loop, on_impatience, box);
-    loop_timer_start(box->patience, READY_LIMIT_MS);
-    if (ask_for_box(box, &ground->layers, err) < 0) {
+    if (box_launch(box, err) < 0) {
         box->hold = (struct local_hold){.dir = -1, .lock = -1}; /* stays the caller's */
         box->layers_lock = -1;
         sb->impl = NULL;
@@ -243,21 +278,10 @@ void local_box_free(struct box *box)
         at = &(*at)->next;
     *at = box->next;
     local_guest_drop_pending(box);
-    if (box->pidfd >= 0)
-        syscall(SYS_pidfd_send_signal, box->pidfd, SIGKILL, NULL, 0);
-    struct zygote_destroy request = {.create_id = box->create_id};
-    if (l->zygote)
-        wire_send(loop_io_fd(l->zygote),
-                  &(struct wire_out){.type = ZYGOTE_DESTROY,
-                                     .id = ++l->last_id,
-                                     .body = &request,
-                                     .body_bytes = sizeof request});
+    box_unlaunch(box);
     local_ports_close(box);
     egress_free(box->egress);
-    loop_io_free(box->socket);
     loop_timer_free(box->patience);
-    fd_close(&box->guest_end);
-    fd_close(&box->pidfd);
     local_hold_finish(&box->hold);
     fd_close(&box->layers_lock);
     mem_free(box);
@@ -265,43 +289,49 @@ void local_box_free(struct box *box)
 
 static void maybe_ready(struct box *box)
 {
-    const uint32_t limits = LAYER_CGROUP_MEMORY | LAYER_CGROUP_PIDS;
+    struct err err;
     if (!box->created || !box->ready)
         return;
-    int level = (box->layers & limits) == limits ? 1 : 2;
+    int level = local_level(box->layers);
+    if (local_level_check(&box->local->set->config, level, &err) < 0) {
+        sandbox_failed(box->sandbox, &err);
+        return;
+    }
     loop_timer_stop(box->patience);
-    local_describe(box->sandbox, box->layers);
-    sandbox_created(box->sandbox, level, box->layers,
-                    level == 1
-                        ? "Local sandbox, isolation level 1 (full)."
-                        : "Local sandbox, isolation level 2: without cgroups memory is "
-                          "bounded per process and watched in total; `sandquay doctor` "
-                          "tells more.");
+    box->local->launched = true;
+    local_describe(box);
+    sandbox_created(box->sandbox, level, box->layers, local_level_notice(level));
 }
 
-static void explain_failure(struct err *err, int sys, struct str step)
+/* What the first way of launching lacks is what a user should mend. */
+static void cannot_launch(struct box *box, int sys, struct str step)
 {
-    err_set(err, ERR_UNAVAILABLE, "no sandbox can be made here: %.*s: %s",
-            STR_FMT(step), strerror(sys));
-    if (sys == ENOSPC)
-        err_remedy(err, "allow user namespaces: sysctl user.max_user_namespaces=10000");
-    else if (sys == EPERM || sys == EACCES)
-        err_remedy(err,
-                   "user namespaces are forbidden (a container's seccomp profile, "
-                   "kernel.unprivileged_userns_clone or AppArmor): `sandquay doctor`");
-    else
-        err_remedy(err, "`sandquay doctor` tries each part and says what to change");
+    struct local *l = box->local;
+    const struct sandbox_config *config = &l->set->config;
+    struct err err;
+    step.n = step.n > 100 ? 100 : step.n;
+    if (!box->refused[0]) {
+        snprintf(box->refused, sizeof box->refused, "%.*s", STR_FMT(step));
+        box->refused_sys = sys;
+    }
+    if (!l->launched && local_level_may_fall(config, box->launcher, sys, step)) {
+        log_info("a sandbox: %.*s: %s; trying another way", STR_FMT(step),
+                 strerror(sys));
+        l->launcher = box->launcher + 1;
+        if (box_launch(box, &err) == 0)
+            return;
+    } else {
+        local_level_explain(config, box->refused_sys, str_of(box->refused), &err);
+    }
+    give_up(box, &err);
 }
 
-static int failed_step(const struct wire_message *m, struct err *err)
+static void failed_step(struct box *box, const struct wire_message *m)
 {
     struct guest_failed failed = {0};
     if (m->body_bytes == sizeof failed)
         memcpy(&failed, m->body, sizeof failed);
-    struct str step = m->tail;
-    step.n = step.n > 100 ? 100 : step.n;
-    explain_failure(err, failed.sys, step);
-    return -1;
+    cannot_launch(box, failed.sys, m->tail);
 }
 
 static struct box *box_of(struct local *l, uint32_t create_id)
@@ -310,6 +340,12 @@ static struct box *box_of(struct local *l, uint32_t create_id)
         if (box->create_id == create_id)
             return box;
     return NULL;
+}
+
+static struct str first_line(struct str text)
+{
+    ptrdiff_t end = str_find(text, '\n');
+    return (struct str){text.p, end < 0 ? text.n : (size_t)end};
 }
 
 static void zygote_message(struct local *l, struct wire_message *m)
@@ -331,8 +367,9 @@ static void zygote_message(struct local *l, struct wire_message *m)
         box->created = true;
         maybe_ready(box);
     } else if (m->type == GUEST_FAILED) {
-        failed_step(m, &err);
-        give_up(box, &err);
+        failed_step(box, m);
+    } else if (m->type == ZYGOTE_DESTROYED && !box->ready) {
+        cannot_launch(box, EPERM, m->tail.n ? first_line(m->tail) : STR("its set-up"));
     } else if (m->type == ZYGOTE_DESTROYED) {
         err_set(&err, ERR_UNAVAILABLE, "its first process ended");
         give_up(box, &err);
@@ -356,19 +393,39 @@ static void on_zygote_message(void *ctx, unsigned events)
         loop_io_want(l->zygote, 0); /* its end is told by the pidfd */
 }
 
+/* Nothing untrusted has run in it yet; but what is wrong here would be wrong later. */
+static bool read_places(struct box *box, struct str tail)
+{
+    char *to[PLACES] = {[PLACE_WORKSPACE] = box->workspace,
+                        [PLACE_HOME] = box->home,
+                        [PLACE_TMP] = box->tmp};
+    for (int i = 0; i < PLACES; i++) {
+        ptrdiff_t end = str_find(tail, '\0');
+        if (end < 1 || (size_t)end >= sizeof box->tmp || tail.p[0] != '/')
+            return false;
+        memcpy(to[i], tail.p, (size_t)end + 1);
+        tail = str_from(tail, (size_t)end + 1);
+    }
+    return true;
+}
+
 static int guest_ready(struct box *box, struct wire_message *m, struct err *err)
 {
     struct guest_ready ready;
-    struct stat st;
+    struct sockaddr_in at = {0};
+    socklen_t n = sizeof at;
     memcpy(&ready, m->body, sizeof ready);
     if (ready.version != GUEST_PROTOCOL_VERSION) {
         err_set(err, ERR_UNAVAILABLE, "sandquay-guest is of another version");
         return err_remedy(err, "install both programs of one build");
     }
-    if (fstat(m->fds[0], &st) == 0 && S_ISSOCK(st.st_mode)) {
-        local_network_start(box, m->fds[0]);
-        m->fds[0] = -1;
-    }
+    if (!read_places(box, m->tail) ||
+        getsockname(m->fds[0], (struct sockaddr *)&at, &n) < 0 ||
+        at.sin_family != AF_INET)
+        return err_set(err, ERR_UNAVAILABLE, "its first process broke the protocol");
+    box->proxy_port = ntohs(at.sin_port);
+    local_network_start(box, m->fds[0]);
+    m->fds[0] = -1;
     box->layers |= ready.layers;
     box->ready = true;
     maybe_ready(box);
@@ -383,8 +440,10 @@ static int guest_message(struct box *box, struct wire_message *m, struct err *er
     if (!box->ready && m->type == GUEST_READY &&
         m->body_bytes == sizeof(struct guest_ready) && m->fd_count == 1)
         return guest_ready(box, m, err);
-    if (!box->ready && m->type == GUEST_FAILED)
-        return failed_step(m, err);
+    if (!box->ready && m->type == GUEST_FAILED) {
+        failed_step(box, m);
+        return 0;
+    }
     return err_set(err, ERR_UNAVAILABLE, "its first process broke the protocol");
 }
 
@@ -400,6 +459,10 @@ static void on_guest_message(void *ctx, unsigned events)
         int rc = wire_recv(loop_io_fd(box->socket), room, &m);
         if (rc < 0 && errno == EAGAIN)
             return;
+        if (rc == 0 && !box->ready) {
+            loop_io_want(box->socket, 0); /* the zygote tells why */
+            return;
+        }
         if (rc > 0) {
             rc = guest_message(box, &m, &err);
             wire_close_fds(&m);

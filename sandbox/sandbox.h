@@ -59,7 +59,9 @@ struct sandbox_config {
     /* What all sandboxes may reach at most; NULL: every public address. */
     const struct network_policy *network;
     const struct host_proxy_config *host_proxy; /* NULL: none */
-    bool relaxed; /* sanitizer builds only: no memory rlimits for the guest */
+    int require_level;                          /* a weaker one is refused; 0: any */
+    bool allow_weak; /* level 4 may be used where nothing better can be had */
+    bool relaxed;    /* sanitizer builds only: no memory rlimits for the guest */
 };
 
 struct sandboxes;
@@ -122,7 +124,7 @@ struct sandbox_info {
     bool is_default;
     bool kept;                       /* its files outlive its owner */
     bool resumed;                    /* it had been stopped before this use */
-    int level;                       /* 1 or 2; reference: docs/security.md */
+    int level;                       /* 1 to 4: docs/security.md */
     uint32_t layers;                 /* enum zygote_layer bits */
     uint64_t created_ms, updated_ms; /* unix time */
     uint64_t expires_ms;             /* when its time is over; 0: never */

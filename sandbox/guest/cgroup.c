@@ -281,6 +281,14 @@ int cgroup_enter(const struct cgroup_set *set, pid_t pid)
     return 0;
 }
 
+int cgroup_enter_all(const struct cgroup_set *set, pid_t pid)
+{
+    if (set->path[CGROUP_V2][0] &&
+        put_number(set->path[CGROUP_V2], "cgroup.procs", (uint64_t)pid) < 0)
+        return -1;
+    return cgroup_enter(set, pid);
+}
+
 uint32_t cgroup_count(int events_fd, const char *key)
 {
     char text[512];

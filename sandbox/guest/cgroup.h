@@ -27,6 +27,8 @@ void cgroup_delegate(const struct cgroup_set *set, uid_t uid);
 /* Moves a process into the v1 groups (the v2 one is entered by clone3). 0 or -1 with
  * errno. */
 int cgroup_enter(const struct cgroup_set *set, pid_t pid);
+/* The same for one that was not cloned into the v2 group. */
+int cgroup_enter_all(const struct cgroup_set *set, pid_t pid);
 /* Kills by v2 where possible, waits for emptiness up to a second, removes the groups.
  */
 void cgroup_destroy(struct cgroup_set *set);

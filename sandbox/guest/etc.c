@@ -74,7 +74,13 @@ static void keep_system_lines(struct buf *to, struct str text)
     }
 }
 
-void etc_collect(void)
+static void add_user(uid_t uid)
+{
+    buf_addf(&passwd, "user:x:%u:%u::/root:/bin/bash\n", uid, uid);
+    buf_addf(&group, "user:x:%u:\n", uid);
+}
+
+void etc_collect(uid_t uid)
 {
     struct buf users, groups;
     for (int i = 0; i < COPIED; i++)
@@ -87,6 +93,8 @@ void etc_collect(void)
     buf_addz(&group, "root:x:0:\n");
     keep_system_lines(&passwd, buf_str(&users));
     keep_system_lines(&group, buf_str(&groups));
+    if (uid != 0)
+        add_user(uid);
     buf_finish(&users);
     buf_finish(&groups);
 }
@@ -106,6 +114,11 @@ static const char sudo_script[] =
     "[ $# -gt 0 ] || { echo 'usage: sudo [-u user] command' >&2; exit 1; }\n"
     "case \"$user\" in ''|root|0) exec \"$@\" ;; esac\n"
     "exec setpriv --reuid=\"$user\" --regid=\"$user\" --clear-groups -- \"$@\"\n";
+
+struct str etc_sudo(void)
+{
+    return STR(sudo_script);
+}
 
 static size_t add(struct etc_file *to, size_t n, const char *path, struct str text,
                   mode_t mode)
@@ -134,7 +147,7 @@ size_t etc_files(struct etc_file to[ETC_FILES_MAX], const char *host_name)
     n = add(to, n, "/etc/nsswitch.conf",
             STR("passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n"),
             0644);
-    return add(to, n, "/opt/sandquay/bin/sudo", STR(sudo_script), 0755);
+    return add(to, n, "/opt/sandquay/bin/sudo", etc_sudo(), 0755);
 }
 
 static int put(const struct etc_file *file)

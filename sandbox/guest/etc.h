@@ -11,8 +11,9 @@ struct etc_file {
     mode_t mode;
 };
 
-/* Reads the host's files; before the host's root is left. */
-void etc_collect(void);
+/* Reads the host's files; before the host's root is left. Processes inside are `uid`:
+ * root, or one that is called "user". */
+void etc_collect(uid_t uid);
 /* All of them, the made ones and the sudo shim included; how many. The texts are valid
  * until etc_finish(). */
 size_t etc_files(struct etc_file to[ETC_FILES_MAX], const char *host_name);
@@ -20,3 +21,6 @@ size_t etc_files(struct etc_file to[ETC_FILES_MAX], const char *host_name);
  * or -1 with errno. */
 int etc_write(const char *host_name);
 void etc_finish(void);
+
+/* A sudo that runs its command: everybody is root already, or nobody can be. */
+struct str etc_sudo(void);

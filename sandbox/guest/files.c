@@ -214,8 +214,9 @@ void files_open(struct guest *g, const struct wire_message *m)
         return;
     }
     memcpy(&request, m->body, sizeof request);
-    int n = snprintf(path, sizeof path, "%s%.*s", absolute ? "" : "/workspace/",
-                     STR_FMT(m->tail));
+    int n = absolute ? snprintf(path, sizeof path, "%.*s", STR_FMT(m->tail))
+                     : snprintf(path, sizeof path, "%s/%.*s", g->place[PLACE_WORKSPACE],
+                                STR_FMT(m->tail));
     if (n < 0 || (size_t)n >= sizeof path)
         guest_fail(g, m->id, GUEST_WHAT_ERRNO, ENAMETOOLONG, "");
     else if (request.mode == GUEST_OPEN_READ)

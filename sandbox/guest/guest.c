@@ -2,6 +2,7 @@
 #include "base/fd.h"
 #include "sandbox/guest/lockdown.h"
 #include "sandbox/guest/transparent.h"
+#include "sandbox/guest/weak.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <grp.h>
@@ -81,10 +82,10 @@ static int loopback_up(void)
 }
 
 /* Inside our network namespace; the server accepts on it in its own process. */
-static int proxy_listener(void)
+static int proxy_listener(uint16_t port)
 {
     struct sockaddr_in at = {.sin_family = AF_INET,
-                             .sin_port = htons(GUEST_PROXY_PORT),
+                             .sin_port = htons(port),
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1;
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
@@ -109,7 +110,8 @@ static void lock_down(struct guest *g, bool id_range)
     g->layers |= LAYER_SECCOMP | LAYER_RLIMITS;
 }
 
-static void set_up(struct guest *g, struct guest_setup *setup)
+static void set_up_namespaces(struct guest *g, struct guest_setup *setup,
+                              struct transparent *transparent)
 {
     const char *step = "";
     wait_for_zygote(g, setup);
@@ -117,28 +119,78 @@ static void set_up(struct guest *g, struct guest_setup *setup)
         give_up(g, "host name");
     if (loopback_up() < 0)
         give_up(g, "loopback interface");
-    int listener = proxy_listener();
-    if (listener < 0)
+    g->listener = proxy_listener(GUEST_PROXY_PORT);
+    if (g->listener < 0)
         give_up(g, "proxy listener");
-    struct transparent transparent;
-    transparent_set_up(&transparent);
+    transparent_set_up(transparent);
     if (mounts_execute(&setup->plan, &g->layers, &step) < 0)
         give_up(g, step);
+}
+
+/* bubblewrap has done the rest. */
+static void set_up_inside(struct guest *g)
+{
+    g->listener = proxy_listener(GUEST_PROXY_PORT);
+    if (g->listener < 0)
+        give_up(g, "proxy listener");
+}
+
+/* In the host's network: any free port, the one that Landlock lets through. */
+static void set_up_weak(struct guest *g, const struct weak_place *weak)
+{
+    struct sockaddr_in at = {0};
+    socklen_t n = sizeof at;
+    g->place[PLACE_WORKSPACE] = weak->workspace;
+    g->place[PLACE_HOME] = weak->home;
+    g->place[PLACE_TMP] = weak->tmp;
+    g->listener = proxy_listener(0);
+    if (g->listener < 0 || getsockname(g->listener, (struct sockaddr *)&at, &n) < 0)
+        give_up(g, "proxy listener");
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || chdir(weak->workspace) < 0)
+        give_up(g, "entering its directory");
+    if (weak_restrict(weak, ntohs(at.sin_port)) < 0)
+        give_up(g, "Landlock");
+}
+
+static void tell_ready(struct guest *g)
+{
+    struct guest_ready ready = {.version = GUEST_PROTOCOL_VERSION, .layers = g->layers};
+    char places[PLACES * WEAK_PATH_MAX];
+    size_t n = 0;
+    for (int i = 0; i < PLACES; i++) {
+        size_t length = strlen(g->place[i]) + 1;
+        memcpy(places + n, g->place[i], length);
+        n += length;
+    }
+    guest_answer_fd(g, &(struct wire_out){.type = GUEST_READY,
+                                          .body = &ready,
+                                          .body_bytes = sizeof ready,
+                                          .tail = {places, n},
+                                          .fds = &g->listener,
+                                          .fd_count = 1});
+    fd_close(&g->listener);
+}
+
+static void set_up(struct guest *g, struct guest_setup *setup)
+{
+    struct transparent transparent;
+    if (setup->launcher == LAUNCH_NAMESPACES)
+        set_up_namespaces(g, setup, &transparent);
+    else if (setup->launcher == LAUNCH_LANDLOCK)
+        set_up_weak(g, setup->weak);
+    else
+        set_up_inside(g);
     run_init(g);
     g->wishes = (struct seccomp_wishes){
         .clone3_later = true,
         .no_set_id_bits = setup->plan.workspace[0],
         .no_memfd = !(g->layers & LAYER_CGROUP_MEMORY),
+        .shares_host = setup->launcher == LAUNCH_LANDLOCK,
     };
     lock_down(g, setup->plan.id_range);
-    struct guest_ready ready = {.version = GUEST_PROTOCOL_VERSION, .layers = g->layers};
-    guest_answer_fd(g, &(struct wire_out){.type = GUEST_READY,
-                                          .body = &ready,
-                                          .body_bytes = sizeof ready,
-                                          .fds = &listener,
-                                          .fd_count = 1});
-    fd_close(&listener);
-    transparent_hand_over(&transparent, g);
+    tell_ready(g);
+    if (setup->launcher == LAUNCH_NAMESPACES)
+        transparent_hand_over(&transparent, g);
 }
 
 static void serve_message(struct guest *g)
@@ -207,6 +259,20 @@ static void serve(struct guest *g, int signals)
     }
 }
 
+static uint32_t layers_of(enum zygote_launcher launcher)
+{
+    switch (launcher) {
+    case LAUNCH_NAMESPACES:
+        return LAYER_USERNS | LAYER_NETNS;
+    case LAUNCH_BUBBLEWRAP:
+        return LAYER_USERNS | LAYER_NETNS | LAYER_MOUNTNS | LAYER_BUBBLEWRAP;
+    case LAUNCH_BUBBLEWRAP_SETUID:
+        return LAYER_NETNS | LAYER_MOUNTNS | LAYER_BUBBLEWRAP;
+    default:
+        return LAYER_LANDLOCK;
+    }
+}
+
 _Noreturn void guest_main(struct guest_setup *setup)
 {
     static struct guest guest;
@@ -216,8 +282,16 @@ _Noreturn void guest_main(struct guest_setup *setup)
     g->memory_bytes = setup->memory_bytes;
     g->pids = setup->pids;
     g->relaxed = setup->relaxed;
-    g->layers = LAYER_USERNS | LAYER_NETNS |
-                (setup->plan.id_range ? LAYER_IDRANGE : 0u) | setup->groups.layers;
+    g->pids_before = setup->pids_before;
+    if (setup->launcher == LAUNCH_BUBBLEWRAP_SETUID)
+        g->disk_bytes = g->file_bytes = setup->plan.disk_bytes;
+    if (setup->launcher == LAUNCH_LANDLOCK)
+        g->file_bytes = setup->plan.disk_bytes;
+    g->layers = layers_of(setup->launcher) | setup->groups.layers |
+                (setup->plan.id_range ? LAYER_IDRANGE : 0u);
+    g->place[PLACE_WORKSPACE] = "/workspace";
+    g->place[PLACE_HOME] = "/root";
+    g->place[PLACE_TMP] = "/tmp";
     prctl(PR_SET_NAME, "sandquay-guest", 0, 0, 0);
     set_up(g, setup);
     /* Only now: an id change in between would have cleared it. */

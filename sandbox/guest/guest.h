@@ -8,13 +8,17 @@
 #include "sandbox/guest/wire.h"
 
 struct guest_setup {
+    enum zygote_launcher launcher;
     int server; /* our end of the socketpair with the server */
-    int zygote; /* the trees come from here once the id maps are written */
+    int zygote; /* NAMESPACES: the trees come from here once the id maps are written */
     struct mount_plan plan;
     struct cgroup_set groups; /* v2_dir and the events files are used */
     uint64_t memory_bytes;
     uint32_t pids;
+    uint32_t pids_before; /* processes of our user outside: RLIMIT_NPROC counts them */
     bool relaxed;
+    const char *temp;              /* LANDLOCK: host directory for its files */
+    const struct weak_place *weak; /* LANDLOCK: where they are */
 };
 
 /* Never returns. */
@@ -22,11 +26,15 @@ _Noreturn void guest_main(struct guest_setup *setup);
 
 struct guest {
     int server;
+    int listener; /* of the proxy, until the server has it */
+    const char *place[PLACES];
     struct seccomp_wishes wishes;
     uint32_t layers;
     struct cgroup_set groups;
     uint64_t memory_bytes;
-    uint32_t pids;
+    uint64_t disk_bytes; /* to be watched; 0: it is limited */
+    uint64_t file_bytes; /* the most that a file may have; 0: what fits */
+    uint32_t pids, pids_before;
     bool relaxed;
 };
 

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -18,14 +19,35 @@
 #define OPEN_TREE_CLONE 1
 #endif
 
-enum { BASE_FIRST = 0x20000000, BASE_COUNT = 0x4000 };
+enum { BASE_FIRST = 0x20000000, BASE_COUNT = 0x4000, LAST_BUT_ONE = 2 };
 
-uid_t idmap_pick_base(void)
+/* How many ids, from 0 on, this user namespace has without a gap; 0: cannot be told. */
+static uint64_t ids_here(void)
+{
+    char text[128];
+    int fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    fd_close(&fd);
+    text[n > 0 ? n : 0] = '\0';
+    char *p = text;
+    unsigned long first = strtoul(p, &p, 10);
+    strtoul(p, &p, 10);
+    return first == 0 ? strtoul(p, &p, 10) : 0;
+}
+
+struct idmap idmap_pick(void)
 {
     uint16_t n = 0;
+    if (geteuid() != 0)
+        return (struct idmap){geteuid(), getegid(), 1};
+    uint64_t here = ids_here();
     if (getrandom(&n, sizeof n, 0) != sizeof n)
         n = (uint16_t)getpid();
-    return BASE_FIRST + (uid_t)(n % BASE_COUNT) * IDMAP_RANGE;
+    uid_t first = BASE_FIRST + (uid_t)(n % BASE_COUNT) * IDMAP_RANGE;
+    if (first + (uint64_t)IDMAP_RANGE <= here)
+        return (struct idmap){first, first, IDMAP_RANGE};
+    uid_t one = here > LAST_BUT_ONE ? (uid_t)(here - LAST_BUT_ONE - 1) : 0;
+    return (struct idmap){one, one, 1};
 }
 
 static int put(pid_t child, const char *file, const char *text)
@@ -40,15 +62,12 @@ static int put(pid_t child, const char *file, const char *text)
     return n < 0 ? -1 : 0;
 }
 
-int idmap_write(pid_t child, uid_t base)
+int idmap_write(pid_t child, const struct idmap *map)
 {
     char uids[64], gids[64];
-    bool range = base != 0;
-    snprintf(uids, sizeof uids, "0 %u %d", range ? base : geteuid(),
-             range ? IDMAP_RANGE : 1);
-    snprintf(gids, sizeof gids, "0 %u %d", range ? base : getegid(),
-             range ? IDMAP_RANGE : 1);
-    if (!range && put(child, "setgroups", "deny") < 0)
+    snprintf(uids, sizeof uids, "0 %u %u", map->first, map->count);
+    snprintf(gids, sizeof gids, "0 %u %u", map->first_group, map->count);
+    if (map->count == 1 && put(child, "setgroups", "deny") < 0)
         return -1;
     return put(child, "uid_map", uids) < 0 ? -1 : put(child, "gid_map", gids);
 }

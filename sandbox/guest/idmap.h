@@ -5,13 +5,20 @@
 
 enum { IDMAP_RANGE = 65536 };
 
-/* A free-looking range of host ids, far from real users; random, so that servers do not
- * meet. */
-uid_t idmap_pick_base(void);
+/* Ids outside that are 0, 1, ... inside. */
+struct idmap {
+    uid_t first;
+    gid_t first_group;
+    unsigned count; /* IDMAP_RANGE or 1 */
+};
 
-/* Writes the maps of a waiting child. base 0: an ordinary user's single id, which
- * becomes 0 inside; else 0..65535 inside are base... outside. 0, or -1 with errno. */
-int idmap_write(pid_t child, uid_t base);
+/* As root: a free-looking range, far from real users and random, so that servers do not
+ * meet; where root has not that many ids (in a user namespace), one that is hardly
+ * used. Else our own. */
+struct idmap idmap_pick(void);
+
+/* Writes the maps of a waiting child. 0, or -1 with errno. */
+int idmap_write(pid_t child, const struct idmap *map);
 
 /* Detached copy of the tree at `path` (opened without following a link at its end) in
  * which ids on disk are seen through the map: a descriptor for move_mount, or -1 with

@@ -65,7 +65,7 @@ static int send_trees(int to, struct guest_setup *setup)
                                             .fd_count = n});
 }
 
-static pid_t clone_guest(const struct cgroup_set *groups, int *ret_pidfd)
+static pid_t clone_guest(struct cgroup_set *groups, int *ret_pidfd)
 {
     struct clone_args args = {
         .flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET |
@@ -80,17 +80,25 @@ static pid_t clone_guest(const struct cgroup_set *groups, int *ret_pidfd)
     /* Dumpable for the moment: the maps of an ordinary user's child are ours to write
      * then. */
     prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-    return (pid_t)syscall(SYS_clone3, &args, sizeof args);
+    pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
+    if (pid >= 0 || errno != ENOSYS)
+        return pid;
+    /* A filter that cannot look into clone3's flags refuses it altogether. */
+    fd_close(&groups->v2_dir);
+    return (pid_t)syscall(SYS_clone, (args.flags & ~CLONE_INTO_CGROUP) | SIGCHLD, NULL,
+                          ret_pidfd, NULL, NULL);
 }
 
-static const char *parent_part(struct guest_setup *setup, pid_t pid, int to, uid_t base)
+static const char *parent_part(struct guest_setup *setup, pid_t pid, int to,
+                               const struct idmap *map)
 {
-    if (idmap_write(pid, base) < 0)
+    if (idmap_write(pid, map) < 0)
         return "user id maps";
     if (cgroup_enter(&setup->groups, pid) < 0)
         return "entering the cgroups";
-    cgroup_delegate(&setup->groups, base);
-    if (base && make_trees(setup, pid, base) < 0)
+    if (map->first != geteuid())
+        cgroup_delegate(&setup->groups, map->first);
+    if (map->count > 1 && make_trees(setup, pid, map->first) < 0)
         return "idmapped mounts";
     return send_trees(to, setup) < 0 ? "handing over mounts" : NULL;
 }
@@ -98,10 +106,10 @@ static const char *parent_part(struct guest_setup *setup, pid_t pid, int to, uid
 const char *launch_namespaces(struct guest_setup *setup, struct launched *ret)
 {
     int pair[2], pidfd = -1;
-    uid_t base = geteuid() == 0 ? idmap_pick_base() : 0;
+    struct idmap map = idmap_pick();
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return "socketpair";
-    setup->plan.id_range = base != 0;
+    setup->plan.id_range = map.count > 1;
     setup->zygote = pair[1];
     pid_t pid = clone_guest(&setup->groups, &pidfd);
     if (pid == 0) {
@@ -112,7 +120,7 @@ const char *launch_namespaces(struct guest_setup *setup, struct launched *ret)
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     const char *failed = pid < 0 ? "clone into new namespaces" : NULL;
     if (!failed)
-        failed = parent_part(setup, pid, pair[0], base);
+        failed = parent_part(setup, pid, pair[0], &map);
     int saved = errno;
     close(pair[0]);
     close(pair[1]);
@@ -124,7 +132,7 @@ const char *launch_namespaces(struct guest_setup *setup, struct launched *ret)
     }
     if (failed)
         fd_close(&pidfd);
-    *ret = (struct launched){.pid = pid, .pidfd = pidfd};
+    *ret = (struct launched){.pid = pid, .pidfd = pidfd, .said = -1};
     errno = saved;
     return failed;
 }

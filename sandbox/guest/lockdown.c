@@ -20,13 +20,26 @@ static uint64_t kept_bits(bool id_range)
     return bits;
 }
 
+static int drop_bounding_set(uint64_t keep)
+{
+    for (int c = 0; c <= CAPABILITY_LAST; c++)
+        if (!(keep >> c & 1) && prctl(PR_CAPBSET_READ, c, 0, 0, 0) == 1 &&
+            prctl(PR_CAPBSET_DROP, c, 0, 0, 0) < 0)
+            return -1;
+    return 0;
+}
+
+int lockdown_bounding_set(void)
+{
+    return drop_bounding_set(0);
+}
+
 int lockdown_capabilities(bool id_range)
 {
     uint64_t keep = kept_bits(id_range);
-    for (int c = 0; c <= CAPABILITY_LAST; c++)
-        if (!(keep >> c & 1) && prctl(PR_CAPBSET_DROP, c, 0, 0, 0) < 0 &&
-            errno != EINVAL)
-            return -1;
+    /* Without CAP_SETPCAP the set stays; no_new_privs makes it mean nothing. */
+    if (drop_bounding_set(keep) < 0 && errno != EPERM)
+        return -1;
     struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[2] = {
         {.effective = (uint32_t)keep, .permitted = (uint32_t)keep},

@@ -8,5 +8,8 @@
  * (none without one). 0 or -1 with errno. */
 int lockdown_capabilities(bool id_range);
 
+/* All of the bounding set, while there is CAP_SETPCAP. 0 or -1 with errno. */
+int lockdown_bounding_set(void);
+
 /* RLIMIT_CORE = 1: with 0 a piped core_pattern still runs its helper as host root. */
 int lockdown_limits(void);

@@ -18,17 +18,28 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SERVER = LAUNCH_SERVER_FD, GUESTS_MAX = 1000 };
+enum { SERVER = LAUNCH_SERVER_FD, GUESTS_MAX = 1000, REAP_TRIES = 500 };
 
 struct child {
     uint32_t create_id; /* 0: free */
     pid_t pid;
     int lock; /* of the sandbox's directory, or -1 */
+    int said; /* what bubblewrap wrote, or -1 */
+    struct weak_place weak;
     struct cgroup_set groups;
 };
 
 static struct child children[GUESTS_MAX];
 static char room[GUEST_MESSAGE_MAX];
+
+static void send_out(const struct wire_out *m)
+{
+    while (wire_send(SERVER, m) < 0) {
+        struct pollfd p = {.fd = SERVER, .events = POLLOUT};
+        if (errno != EAGAIN || poll(&p, 1, -1) < 0)
+            return;
+    }
+}
 
 static void answer(uint32_t type, uint32_t id, const void *body, size_t n, int fd)
 {
@@ -38,11 +49,7 @@ static void answer(uint32_t type, uint32_t id, const void *body, size_t n, int f
                          .body_bytes = n,
                          .fds = &fd,
                          .fd_count = fd >= 0};
-    while (wire_send(SERVER, &m) < 0) {
-        struct pollfd p = {.fd = SERVER, .events = POLLOUT};
-        if (errno != EAGAIN || poll(&p, 1, -1) < 0)
-            return;
-    }
+    send_out(&m);
 }
 
 static void fail(uint32_t id, int sys, const char *step)
@@ -69,10 +76,17 @@ void launch_keep_server(struct guest_setup *setup)
         }
 }
 
+static launch_fn *const launchers[LAUNCHERS] = {
+    [LAUNCH_NAMESPACES] = launch_namespaces,
+    [LAUNCH_BUBBLEWRAP] = launch_bubblewrap,
+    [LAUNCH_BUBBLEWRAP_SETUID] = launch_bubblewrap,
+    [LAUNCH_LANDLOCK] = launch_weak,
+};
+
 static void start(struct child *c, struct guest_setup *setup, struct wire_message *m)
 {
     struct launched launched;
-    const char *failed = launch_namespaces(setup, &launched);
+    const char *failed = launchers[setup->launcher](setup, &launched);
     if (failed) {
         int saved = errno;
         cgroup_destroy(&setup->groups);
@@ -82,6 +96,8 @@ static void start(struct child *c, struct guest_setup *setup, struct wire_messag
     *c = (struct child){.create_id = m->id,
                         .pid = launched.pid,
                         .lock = m->fd_count > 1 ? m->fds[1] : -1,
+                        .said = launched.said,
+                        .weak = launched.weak,
                         .groups = setup->groups};
     if (m->fd_count > 1)
         m->fds[1] = -1;
@@ -120,6 +136,12 @@ static void create(struct wire_message *m)
         return;
     }
     memcpy(&request, m->body, sizeof request);
+    if (request.launcher >= LAUNCHERS) {
+        fail(m->id, EINVAL, "request");
+        return;
+    }
+    setup.launcher = (enum zygote_launcher)request.launcher;
+    setup.temp = string[CREATE_TEMP];
     setup.server = m->fds[0];
     setup.memory_bytes = request.memory_bytes;
     setup.pids = request.pids;
@@ -139,15 +161,37 @@ static void create(struct wire_message *m)
     start(c, &setup, m);
 }
 
+static bool is_guest(pid_t pid)
+{
+    for (int i = 0; i < GUESTS_MAX; i++)
+        if (children[i].create_id && children[i].pid == pid)
+            return true;
+    return false;
+}
+
+/* The guest is dead; what is left of its sandbox goes. */
+static void clear(struct child *c)
+{
+    c->create_id = 0;
+    weak_clear(&c->weak, is_guest);
+    cgroup_destroy(&c->groups);
+    fd_close(&c->said);
+    fd_close(&c->lock);
+}
+
 static void bury(struct child *c)
 {
+    char said[400];
     struct zygote_destroyed end = {
         .oom_kills = cgroup_count(c->groups.memory_events, "oom_kill")};
-    uint32_t id = c->create_id;
-    cgroup_destroy(&c->groups);
-    fd_close(&c->lock);
-    c->create_id = 0;
-    answer(ZYGOTE_DESTROYED, id, &end, sizeof end, -1);
+    ssize_t n = c->said < 0 ? 0 : pread(c->said, said, sizeof said, 0);
+    struct wire_out m = {.type = ZYGOTE_DESTROYED,
+                         .id = c->create_id,
+                         .body = &end,
+                         .body_bytes = sizeof end,
+                         .tail = {said, n > 0 ? (size_t)n : 0}};
+    clear(c);
+    send_out(&m);
 }
 
 static void reap(void)
@@ -170,6 +214,18 @@ static void destroy(const struct wire_message *m)
             kill(children[i].pid, SIGKILL); /* reaped and buried on SIGCHLD */
 }
 
+/* Nobody else may be there to reap: what lived in sandboxes has become ours. */
+static void reap_last(void)
+{
+    for (int tries = 0; tries < REAP_TRIES; tries++) {
+        pid_t pid = waitpid(-1, NULL, WNOHANG);
+        if (pid < 0)
+            return;
+        if (pid == 0)
+            poll(NULL, 0, 1);
+    }
+}
+
 _Noreturn static void end_all(void)
 {
     for (int i = 0; i < GUESTS_MAX; i++)
@@ -178,8 +234,9 @@ _Noreturn static void end_all(void)
     for (int i = 0; i < GUESTS_MAX; i++)
         if (children[i].create_id) {
             waitpid(children[i].pid, NULL, 0);
-            cgroup_destroy(&children[i].groups);
+            clear(&children[i]);
         }
+    reap_last();
     _exit(0);
 }
 
@@ -210,6 +267,8 @@ int main(int argc, char **argv)
         S_ISDIR(st.st_mode))
         return sweep_main();
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    if (argc == 2 && strcmp(argv[1], "inside") == 0)
+        launch_inside();
     if (fstat(SERVER, &st) < 0 || !S_ISSOCK(st.st_mode)) {
         fprintf(stderr,
                 "sandquay-guest: a part of sandquay, not to be started by hand\n");
@@ -224,6 +283,7 @@ int main(int argc, char **argv)
     sigaddset(&set, SIGCHLD);
     int signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     cgroup_init();
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     for (;;) {
         struct pollfd p[] = {{.fd = SERVER, .events = POLLIN},
                              {.fd = signals, .events = POLLIN}};

@@ -438,7 +438,7 @@ int mounts_execute(const struct mount_plan *wanted, uint32_t *ret_layers,
     struct mount_plan own = *wanted;
     const struct mount_plan *plan = &own;
     plan_make(&p->plan, plan);
-    etc_collect();
+    etc_collect(0);
     clone_sources(p);
     *ret_step = "kept files";
     if (open_kept(&own) < 0)

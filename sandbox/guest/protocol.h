@@ -83,7 +83,9 @@ enum zygote_layer {
     LAYER_CGROUP_KILL = 1 << 9, /* v2: per-command cgroup.kill */
     LAYER_PID_MAX = 1 << 10,    /* per-namespace kernel.pid_max */
     LAYER_RLIMITS = 1 << 11,
-    LAYER_WATCHDOG = 1 << 12, /* memory watched in total instead of a cgroup */
+    LAYER_WATCHDOG = 1 << 12,   /* memory watched in total instead of a cgroup */
+    LAYER_BUBBLEWRAP = 1 << 13, /* namespaces made by bubblewrap */
+    LAYER_LANDLOCK = 1 << 14,   /* the host's own root behind Landlock, no namespaces */
 };
 
 struct zygote_hello {
@@ -94,6 +96,16 @@ struct zygote_hello {
 struct zygote_ready {
     uint32_t version;
     uint32_t zygote_pid;
+};
+
+/* How a guest is started, from most to least isolation. The server tries the next one
+ * when the machine does not allow one. */
+enum zygote_launcher {
+    LAUNCH_NAMESPACES,
+    LAUNCH_BUBBLEWRAP,        /* bwrap makes a user namespace */
+    LAUNCH_BUBBLEWRAP_SETUID, /* bwrap is setuid and needs none */
+    LAUNCH_LANDLOCK,
+    LAUNCHERS,
 };
 
 /* The tail holds `string_count` NUL-terminated strings in the order of enum
@@ -107,7 +119,9 @@ struct zygote_create {
     uint32_t pids;
     uint32_t workspace_readonly;
     uint32_t string_count;
-    uint32_t relaxed; /* 1 under ASan: no memory rlimits for the guest itself */
+    uint32_t relaxed;  /* 1 under ASan: no memory rlimits for the guest itself */
+    uint32_t launcher; /* enum zygote_launcher */
+    uint32_t reserved;
 };
 
 enum zygote_string {
@@ -116,6 +130,7 @@ enum zygote_string {
     CREATE_FILES,     /* host directory that holds the kept root, or "" for tmpfs */
     CREATE_SNAPSHOTS, /* host directory of snapshots that the root lies upon, or "" */
     CREATE_LOWERS,    /* which ones, newest first, each followed by a space */
+    CREATE_TEMP,      /* host directory for what LAUNCH_LANDLOCK keeps on disk */
     CREATE_STRINGS,
 };
 
@@ -128,10 +143,13 @@ struct zygote_destroy {
     uint32_t create_id; /* the id of its ZYGOTE_CREATE */
 };
 
+/* Tail: what bubblewrap said, if it did. */
 struct zygote_destroyed {
     uint32_t oom_kills; /* the memory cgroup's count over its life */
 };
 
+/* Tail: NUL-terminated strings in the order of enum guest_place, absolute paths as seen
+ * inside. */
 struct guest_ready {
     uint32_t version;
     uint32_t layers; /* enum zygote_layer bits set up inside */
@@ -140,6 +158,7 @@ struct guest_ready {
 struct guest_network {
     uint32_t has_dns;
 };
+enum guest_place { PLACE_WORKSPACE, PLACE_HOME, PLACE_TMP, PLACES };
 
 /* Tail: argc + envc NUL-terminated strings, then the working directory. The environment
  * is complete: the guest adds nothing. argv[0] is looked up in the PATH of that

@@ -4,7 +4,8 @@
  * its tree is killed. */
 #include "base/fd.h"
 #include "sandbox/guest/guest.h"
-#include <dirent.h>
+#include "sandbox/guest/processes.h"
+#include "sandbox/guest/watch.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -54,6 +55,7 @@ static volatile pid_t *leader_pid;
 struct report {
     uint32_t exec_id;
     int32_t status;
+    uint32_t left_behind;
 };
 
 static uint64_t now_ms(void)
@@ -74,7 +76,7 @@ void run_init(struct guest *g)
         if (leader_pid == MAP_FAILED || pipe2(report_pipe, O_CLOEXEC | O_NONBLOCK) < 0)
             _exit(1);
     }
-    if (!(g->layers & LAYER_CGROUP_MEMORY))
+    if (!(g->layers & LAYER_CGROUP_MEMORY) || g->disk_bytes)
         g->layers |= LAYER_WATCHDOG;
     last_oom = cgroup_count(g->groups.memory_events, "oom_kill");
     last_pids = cgroup_count(g->groups.pids_events, "max");
@@ -145,7 +147,7 @@ struct spawn {
     const char *program, *cwd;
     int fds[3];
     const struct seccomp_wishes *wishes;
-    uint64_t data_limit;
+    uint64_t data_limit, file_limit;
     uint32_t process_limit;
     enum guest_what what;
     int sys;
@@ -167,7 +169,9 @@ static void child(struct spawn *s)
             goto failed;
     struct rlimit data = {s->data_limit, s->data_limit};
     struct rlimit processes = {s->process_limit, s->process_limit};
-    if ((s->data_limit && setrlimit(RLIMIT_DATA, &data) < 0) ||
+    struct rlimit file = {s->file_limit, s->file_limit};
+    if ((s->file_limit && setrlimit(RLIMIT_FSIZE, &file) < 0) ||
+        (s->data_limit && setrlimit(RLIMIT_DATA, &data) < 0) ||
         (s->process_limit && setrlimit(RLIMIT_NPROC, &processes) < 0) ||
         (seccomp_has_later(s->wishes) && seccomp_load_later(s->wishes) < 0))
         goto failed;
@@ -178,39 +182,48 @@ failed:
     _exit(127);
 }
 
-static inline __attribute__((always_inline)) long clone3_here(struct clone_args *args)
+static inline __attribute__((always_inline)) long call_here(long number, long a, long b,
+                                                            long c)
 {
     long rc;
 #if defined __x86_64__
+    register long r10 __asm__("r10") = 0;
+    register long r8 __asm__("r8") = 0;
     __asm__ volatile("syscall"
                      : "=a"(rc)
-                     : "0"((long)SYS_clone3), "D"(args), "S"(sizeof *args)
+                     : "0"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
                      : "rcx", "r11", "memory");
 #else
-    register long x8 __asm__("x8") = SYS_clone3;
-    register long x0 __asm__("x0") = (long)args;
-    register long x1 __asm__("x1") = sizeof *args;
-    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1) : "memory");
+    register long x8 __asm__("x8") = number;
+    register long x0 __asm__("x0") = a;
+    register long x1 __asm__("x1") = b;
+    register long x2 __asm__("x2") = c;
+    register long x3 __asm__("x3") = 0;
+    register long x4 __asm__("x4") = 0;
+    __asm__ volatile("svc 0"
+                     : "+r"(x0)
+                     : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4)
+                     : "memory");
     rc = x0;
 #endif
     return rc;
 }
 
-/* vfork into a cgroup. The system call must not be a function call: the child would
- * return from it and overwrite the frame that the parent returns to. */
+/* vfork, into a cgroup where there is one: only clone3 can, and containers forbid it.
+ * The system call must not be a function call: the child would return from it and
+ * overwrite the frame that the parent returns to. */
 static __attribute__((noinline)) pid_t spawn(struct spawn *s, int group_dir)
 {
-    struct clone_args args = {.flags = CLONE_VM | CLONE_VFORK, .exit_signal = SIGCHLD};
-    if (group_dir >= 0) {
-        args.flags |= CLONE_INTO_CGROUP;
-        args.cgroup = (unsigned)group_dir;
-    }
-    if (leader_pid) {
-        args.flags |= CLONE_PARENT_SETTID;
-        args.parent_tid = (uintptr_t)leader_pid;
-    }
+    struct clone_args args = {.flags = CLONE_VM | CLONE_VFORK | CLONE_INTO_CGROUP,
+                              .exit_signal = SIGCHLD,
+                              .cgroup = (unsigned)group_dir};
+    bool grouped = group_dir >= 0;
+    long flags =
+        CLONE_VM | CLONE_VFORK | SIGCHLD | (leader_pid ? CLONE_PARENT_SETTID : 0);
     s->sys = 0;
-    long pid = clone3_here(&args);
+    long pid = call_here(grouped ? SYS_clone3 : SYS_clone,
+                         grouped ? (long)(uintptr_t)&args : flags,
+                         grouped ? (long)sizeof args : 0, (long)(uintptr_t)leader_pid);
     if (pid == 0)
         child(s);
     if (pid < 0) {
@@ -235,15 +248,24 @@ _Noreturn static void supervise(struct spawn *s, uint32_t id, int ready)
     if (write(ready, start, sizeof start) != sizeof start || leader < 0)
         _exit(1);
     close(ready);
+    struct report report = {.exec_id = id};
+    bool ended = false;
     for (;;) {
-        int status;
-        pid_t pid = waitpid(-1, &status, 0);
-        if (pid < 0 && errno == ECHILD)
-            _exit(0);
-        struct report report = {.exec_id = id, .status = status};
-        if (pid == leader && write(report_pipe[1], &report, sizeof report) < 0)
-            _exit(1);
+        /* Once the leader has ended: who is there is left behind. */
+        pid_t pid = waitpid(-1, &start[0], ended ? WNOHANG : 0);
+        if (pid == leader) {
+            report.status = start[0];
+            ended = true;
+        } else if (ended && pid <= 0) {
+            report.left_behind = pid == 0;
+            break;
+        }
     }
+    if (write(report_pipe[1], &report, sizeof report) < 0)
+        _exit(1);
+    while (waitpid(-1, NULL, 0) > 0)
+        continue;
+    _exit(0);
 }
 
 static pid_t spawn_supervised(struct spawn *s, uint32_t id, pid_t *ret_supervisor)
@@ -344,8 +366,9 @@ void run_exec(struct guest *g, struct wire_message *m)
     memcpy(s.fds, m->fds, sizeof s.fds);
     if (!g->relaxed && !(g->layers & LAYER_CGROUP_MEMORY))
         s.data_limit = g->memory_bytes;
+    s.file_limit = g->file_bytes;
     if (!(g->layers & (LAYER_CGROUP_PIDS | LAYER_PID_MAX)))
-        s.process_limit = g->pids;
+        s.process_limit = g->pids + g->pids_before;
     *c = (struct command){.id = m->id,
                           .used = true,
                           .group = -1,
@@ -399,7 +422,8 @@ static void settle(struct guest *g, struct command *c)
     c->used = false;
 }
 
-static void leader_ended(struct guest *g, struct command *c, int status)
+static void leader_ended(struct guest *g, struct command *c, int status,
+                         bool left_behind)
 {
     bool by_signal = WIFSIGNALED(status);
     if (by_signal || WEXITSTATUS(status) != 0)
@@ -407,7 +431,7 @@ static void leader_ended(struct guest *g, struct command *c, int status)
     struct guest_exited exited = {
         .exit_code = by_signal ? -1 : WEXITSTATUS(status),
         .signal = by_signal ? WTERMSIG(status) : 0,
-        .left_behind = has_descendants(c),
+        .left_behind = left_behind,
         .oom_killed = last_oom != c->oom_before,
         .pids_hit = last_pids != c->pids_before,
     };
@@ -424,19 +448,28 @@ void run_reap(struct guest *g)
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
         for (int i = 0; i < COMMANDS_MAX; i++)
             if (commands[i].used && !commands[i].exited && commands[i].leader == pid)
-                leader_ended(g, &commands[i], status);
+                leader_ended(g, &commands[i], status, has_descendants(&commands[i]));
     for (int i = 0; i < COMMANDS_MAX; i++)
         if (commands[i].used && (commands[i].kill_id || commands[i].exited))
             settle(g, &commands[i]);
 }
 
+static pid_t tree[PROCESSES_MAX];
+
+static int signal_descendants(pid_t root, int signal)
+{
+    int n = processes_below(root, tree);
+    for (int i = 0; i < n; i++)
+        kill(tree[i], signal);
+    return n;
+}
+
 /* Only as pid 1 of a namespace does -1 mean "all of this sandbox". */
 void run_halt(struct guest *g, const struct wire_message *m)
 {
-    if (getpid() != 1)
-        _exit(1);
     uint64_t since = now_ms();
-    while (kill(-1, SIGKILL) == 0) {
+    while (getpid() == 1 ? kill(-1, SIGKILL) == 0
+                         : signal_descendants(getpid(), SIGKILL) > 0) {
         run_reap(g);
         if (now_ms() - since > KILL_LIMIT_MS)
             _exit(1); /* what cannot be killed goes with the sandbox */
@@ -458,35 +491,7 @@ void run_supervisor_news(struct guest *g)
         for (int i = 0; i < COMMANDS_MAX; i++)
             if (commands[i].used && !commands[i].exited &&
                 commands[i].id == report.exec_id)
-                leader_ended(g, &commands[i], report.status);
-}
-
-/* Stops, then kills all descendants of `root` found in /proc; returns how many there
- * were. */
-static int kill_descendants(pid_t root, int signal)
-{
-    static pid_t tree[4096];
-    int n = 1;
-    tree[0] = root;
-    for (int i = 0; i < n; i++) {
-        char path[64], text[8192];
-        snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)tree[i],
-                 (int)tree[i]);
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
-        ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-        fd_close(&fd);
-        text[len > 0 ? len : 0] = '\0';
-        for (char *p = text; *p;) {
-            pid_t pid = (pid_t)strtol(p, &p, 10);
-            if (pid > 0 && n < 4096)
-                tree[n++] = pid;
-            while (*p == ' ')
-                p++;
-        }
-    }
-    for (int i = 1; i < n; i++)
-        kill(tree[i], signal);
-    return n - 1;
+                leader_ended(g, &commands[i], report.status, report.left_behind);
 }
 
 static void kill_tree(struct command *c)
@@ -499,11 +504,12 @@ static void kill_tree(struct command *c)
     }
     if (kill(c->supervisor, 0) < 0 && !c->exited)
         _exit(1); /* sandboxed code killed it: its tree cannot be told from others' */
+    /* Stopped first, until nothing new is found: what is stopped does not fork. */
     for (int round = 0, before = -1, now = 0; round < 20 && now != before; round++) {
         before = now;
-        now = kill_descendants(c->supervisor, SIGSTOP);
+        now = signal_descendants(c->supervisor, SIGSTOP);
     }
-    kill_descendants(c->supervisor, SIGKILL);
+    signal_descendants(c->supervisor, SIGKILL);
 }
 
 void run_kill(struct guest *g, const struct wire_message *m)
@@ -550,42 +556,7 @@ static void end_unreported(struct guest *g)
         struct command *c = &commands[i];
         if (c->used && !c->exited && c->supervisor > 0 && !alive(c->supervisor) &&
             !alive(c->leader))
-            leader_ended(g, c, SIGKILL);
-    }
-}
-
-static void watch_memory(struct guest *g)
-{
-    DIR *d = opendir("/proc");
-    uint64_t total = 0, largest = 0;
-    pid_t victim = 0;
-    for (struct dirent *e; d && (e = readdir(d));) {
-        char path[300], text[128];
-        pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
-        if (pid <= 1)
-            continue;
-        snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
-        ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-        fd_close(&fd);
-        if (n <= 0)
-            continue;
-        text[n] = '\0';
-        char *p = text;
-        strtoul(p, &p, 10);
-        uint64_t resident = strtoul(p, &p, 10), shared = strtoul(p, &p, 10);
-        uint64_t bytes = (resident > shared ? resident - shared : 0) * 4096;
-        total += bytes;
-        if (bytes > largest) {
-            largest = bytes;
-            victim = pid;
-        }
-    }
-    if (d)
-        closedir(d);
-    if (total > g->memory_bytes && victim) {
-        kill(victim, SIGKILL);
-        last_oom++;
+            leader_ended(g, c, SIGKILL, false);
     }
 }
 
@@ -607,6 +578,9 @@ void run_tick(struct guest *g)
     if ((g->layers & LAYER_WATCHDOG) && now - watched_ms >= WATCH_MS) {
         watched_ms = now;
         end_unreported(g);
-        watch_memory(g);
+        if (!(g->layers & LAYER_CGROUP_MEMORY) && watch_memory(g->memory_bytes))
+            last_oom++;
+        if (g->disk_bytes)
+            watch_disk(g->disk_bytes);
     }
 }

@@ -15,6 +15,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -56,10 +57,22 @@ enum verdict {
     CHECK_MODE1, /* permissions are argument 1 (from 0) */
     CHECK_MODE2,
     CHECK_MODE3,
+    CHECK_SELF0, /* the process is argument 0: only 0, oneself */
+    CHECK_SELF1,
+    CHECK_FAST2, /* flags of sending are argument 2: no connecting by it */
+    CHECK_FAST3,
     VERDICTS,
 };
 
-enum condition { ALWAYS, NO_CLONE3, NO_OPENAT2, NO_SET_ID, NO_MEMFD, KEEP_TREE };
+enum condition {
+    ALWAYS,
+    NO_CLONE3,
+    NO_OPENAT2,
+    NO_SET_ID,
+    NO_MEMFD,
+    KEEP_TREE,
+    SHARED
+};
 
 struct rule {
     uint16_t call;
@@ -156,6 +169,31 @@ static const struct rule rules[] = {
     {CALL_OPENAT2, ABSENT, NO_OPENAT2}, /* openat2: its mode cannot be seen from here */
     {SYS_mkdirat, CHECK_MODE2, NO_SET_ID},
     {SYS_mknodat, CHECK_MODE2, NO_SET_ID},
+    /* where the host's own objects are in reach */
+    {SYS_shmget, DENY, SHARED},
+    {SYS_semget, DENY, SHARED},
+    {SYS_msgget, DENY, SHARED},
+    {SYS_shmat, DENY, SHARED},
+    {SYS_shmctl, DENY, SHARED},
+    {SYS_semctl, DENY, SHARED},
+    {SYS_semop, DENY, SHARED},
+    {SYS_semtimedop, DENY, SHARED},
+    {SYS_msgctl, DENY, SHARED},
+    {SYS_msgsnd, DENY, SHARED},
+    {SYS_msgrcv, DENY, SHARED},
+    {SYS_mq_open, DENY, SHARED},
+    {SYS_mq_unlink, DENY, SHARED},
+    {SYS_prlimit64, CHECK_SELF0, SHARED},
+    {SYS_sched_setaffinity, CHECK_SELF0, SHARED},
+    {SYS_sched_setattr, CHECK_SELF0, SHARED},
+    {SYS_sched_setparam, CHECK_SELF0, SHARED},
+    {SYS_sched_setscheduler, CHECK_SELF0, SHARED},
+    {SYS_setpriority, CHECK_SELF1, SHARED},
+    {SYS_ioprio_set, CHECK_SELF1, SHARED},
+    {SYS_listen, DENY, SHARED},
+    {SYS_sendmsg, CHECK_FAST2, SHARED}, /* Landlock sees connect() only */
+    {SYS_sendto, CHECK_FAST3, SHARED},
+    {SYS_sendmmsg, CHECK_FAST3, SHARED},
 #ifdef __x86_64__
     {SYS_ioperm, DENY, ALWAYS},
     {SYS_iopl, DENY, ALWAYS},
@@ -237,6 +275,34 @@ static void emit_socket(struct program *p)
     emit_allow(p);
 }
 
+/* Of the host's network only what Landlock sees: TCP. Local sockets by path, such as
+ * the user's message bus, it does not. */
+static void emit_shared_socket(struct program *p)
+{
+    enum { TYPE_BITS = 0xf };
+    emit_argument(p, 0);
+    emit(p, BPF_JMP | BPF_JEQ | BPF_K, AF_INET, 2, 0);
+    emit(p, BPF_JMP | BPF_JEQ | BPF_K, AF_INET6, 1, 0);
+    emit_errno(p, EAFNOSUPPORT);
+    emit_argument(p, 1);
+    emit(p, BPF_ALU | BPF_AND | BPF_K, TYPE_BITS, 0, 0);
+    emit(p, BPF_JMP | BPF_JEQ | BPF_K, SOCK_STREAM, 1, 0);
+    emit_errno(p, EPROTONOSUPPORT);
+    emit_argument(p, 2);
+    emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 2, 0);
+    emit(p, BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_TCP, 1, 0);
+    emit_errno(p, EPROTONOSUPPORT);
+    emit_allow(p);
+}
+
+static void emit_self(struct program *p, uint32_t index)
+{
+    emit_argument(p, index);
+    emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0);
+    emit_errno(p, EPERM);
+    emit_allow(p);
+}
+
 static void emit_personality(struct program *p)
 {
     emit_argument(p, 0);
@@ -246,7 +312,8 @@ static void emit_personality(struct program *p)
     emit_errno(p, EPERM);
 }
 
-static void emit_verdict(struct program *p, uint8_t verdict, bool keep_tree)
+static void emit_verdict(struct program *p, uint8_t verdict,
+                         const struct seccomp_wishes *wishes)
 {
     switch (verdict) {
     case DENY:
@@ -257,7 +324,7 @@ static void emit_verdict(struct program *p, uint8_t verdict, bool keep_tree)
         return;
     case CHECK_CLONE:
         emit_argument(p, 0);
-        emit_refuse_bits(p, NAMESPACE_FLAGS | (keep_tree ? CLONE_PARENT : 0U));
+        emit_refuse_bits(p, NAMESPACE_FLAGS | (wishes->keep_tree ? CLONE_PARENT : 0U));
         return;
     case CHECK_IOCTL:
         emit_argument(p, 1);
@@ -276,7 +343,10 @@ static void emit_verdict(struct program *p, uint8_t verdict, bool keep_tree)
         emit_allow(p);
         return;
     case CHECK_SOCKET:
-        emit_socket(p);
+        if (wishes->shares_host)
+            emit_shared_socket(p);
+        else
+            emit_socket(p);
         return;
     case CHECK_SOCKETPAIR:
         emit_argument(p, 0);
@@ -290,6 +360,15 @@ static void emit_verdict(struct program *p, uint8_t verdict, bool keep_tree)
         emit_argument(p, 1 + (uint32_t)verdict - CHECK_MODE1);
         emit_refuse_bits(p, S_ISUID | S_ISGID);
         return;
+    case CHECK_SELF0:
+    case CHECK_SELF1:
+        emit_self(p, (uint32_t)verdict - CHECK_SELF0);
+        return;
+    case CHECK_FAST2:
+    case CHECK_FAST3:
+        emit_argument(p, 2 + (uint32_t)verdict - CHECK_FAST2);
+        emit_refuse_bits(p, MSG_FASTOPEN);
+        return;
     default:
         emit_allow(p);
     }
@@ -298,14 +377,14 @@ static void emit_verdict(struct program *p, uint8_t verdict, bool keep_tree)
 /* Rules [from, to) and the gaps around them, for call numbers from `low` up to (not
  * including) `high`. */
 static void emit_tree(struct program *p, size_t from, size_t to, uint32_t low,
-                      uint32_t high, bool keep_tree)
+                      uint32_t high, const struct seccomp_wishes *wishes)
 {
     if (from == to) {
         emit_allow(p);
         return;
     }
     if (to - from == 1 && low == p->rule[from].call && high == low + 1U) {
-        emit_verdict(p, p->rule[from].verdict, keep_tree);
+        emit_verdict(p, p->rule[from].verdict, wishes);
         return;
     }
     size_t middle = from + (to - from) / 2;
@@ -319,10 +398,10 @@ static void emit_tree(struct program *p, size_t from, size_t to, uint32_t low,
     emit(p, BPF_JMP | BPF_JGE | BPF_K, cut, 0, 1);
     size_t jump = p->n;
     emit(p, BPF_JMP | BPF_JA, 0, 0, 0);
-    emit_tree(p, from, right_from, low, cut, keep_tree);
+    emit_tree(p, from, right_from, low, cut, wishes);
     if (jump < PROGRAM_MAX)
         p->code[jump].k = (uint32_t)(p->n - jump - 1);
-    emit_tree(p, right_from, to, cut, high, keep_tree);
+    emit_tree(p, right_from, to, cut, high, wishes);
 }
 
 static int by_call(const void *a, const void *b)
@@ -344,6 +423,8 @@ static bool applies(const struct rule *rule, const struct seccomp_wishes *wishes
         return wishes->no_memfd;
     case KEEP_TREE:
         return wishes->keep_tree;
+    case SHARED:
+        return wishes->shares_host;
     default:
         return true;
     }
@@ -372,7 +453,7 @@ int seccomp_load(const struct seccomp_wishes *wishes, struct err *err)
     /* Above: x32, and calls that nobody has thought about. */
     emit(&p, BPF_JMP | BPF_JGT | BPF_K, NEWEST_CALL, 0, 1);
     emit_errno(&p, ENOSYS);
-    emit_tree(&p, 0, p.rule_count, 0, NEWEST_CALL + 1, wishes->keep_tree);
+    emit_tree(&p, 0, p.rule_count, 0, NEWEST_CALL + 1, wishes);
     if (p.n > PROGRAM_MAX)
         return err_set(err, ERR_INTERNAL, "the seccomp filter is too long");
     if (load(p.code, p.n) != 0)

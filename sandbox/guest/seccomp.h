@@ -8,6 +8,7 @@ struct seccomp_wishes {
     bool
         no_set_id_bits; /* a host directory is bound: no setuid or setgid files in it */
     bool no_memfd;      /* memory is only watched: a memfd would be in nobody's RSS */
+    bool shares_host;   /* no namespaces: what they would hide is refused */
     bool keep_tree;     /* commands are killed by walking the process tree: nobody may
                          * leave it */
 };

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static int top; /* of the tree that is being emptied */
+
 static bool is_dots(const char *name)
 {
     return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
@@ -43,15 +45,15 @@ static int lift(int from, const char *name)
     allow(from, name); /* renaming a directory writes its ".." */
     do {
         snprintf(to, sizeof to, "swept-%d-%u", (int)getpid(), ++number);
-    } while (faccessat(SWEEP_FD, to, F_OK, AT_SYMLINK_NOFOLLOW) == 0);
-    return renameat(from, name, SWEEP_FD, to);
+    } while (faccessat(top, to, F_OK, AT_SYMLINK_NOFOLLOW) == 0);
+    return renameat(from, name, top, to);
 }
 
 /* Directories of it go to the top, everything else away. */
 static void empty(const char *name)
 {
-    allow(SWEEP_FD, name);
-    int fd = open_dir(SWEEP_FD, name);
+    allow(top, name);
+    int fd = open_dir(top, name);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
     if (!d) {
         fd_close(&fd);
@@ -71,18 +73,18 @@ static void empty(const char *name)
 static bool pass(bool *ret_left)
 {
     bool progress = false;
-    int fd = openat(SWEEP_FD, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
     *ret_left = false;
     for (struct dirent *e; d && (e = readdir(d));) {
         if (is_dots(e->d_name))
             continue;
-        if (unlinkat(SWEEP_FD, e->d_name, 0) == 0) {
+        if (unlinkat(top, e->d_name, 0) == 0) {
             progress = true;
             continue;
         }
         empty(e->d_name);
-        if (unlinkat(SWEEP_FD, e->d_name, AT_REMOVEDIR) == 0)
+        if (unlinkat(top, e->d_name, AT_REMOVEDIR) == 0)
             progress = true;
         else if (errno != ENOENT)
             *ret_left = true;
@@ -92,10 +94,25 @@ static bool pass(bool *ret_left)
     return progress;
 }
 
-int sweep_main(void)
+int sweep_directory(int fd)
 {
     bool left;
+    top = fd;
     while (pass(&left))
         ;
     return left;
+}
+
+int sweep_main(void)
+{
+    return sweep_directory(SWEEP_FD);
+}
+
+void sweep_remove(int at, const char *name)
+{
+    int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0)
+        sweep_directory(fd);
+    fd_close(&fd);
+    unlinkat(at, name, AT_REMOVEDIR);
 }

@@ -2,8 +2,10 @@
 // (write_file brings the programs in, execute_command runs them), as root and as an ordinary user.
 //
 // A row: `run` (a command; hostile_* are ../hostile/*.c) or `tool` with `args`; `before` prepares;
-// `expect` is a pattern for what comes out, one for all levels or one a level: for a command its
-// stdout and stderr, then "[exit N]", "[timed out]", "[oom]"; for a tool its result as JSON.
+// `expect` is a pattern for what comes out, one for all levels, or one a level ("3"; "4u": only when
+// an ordinary user started it, "4r": only for root) and "else": for a command its stdout and stderr,
+// then "[exit N]", "[timed out]", "[oom]"; for a tool its result as JSON. null: that level does not
+// promise it, for the reason in `weaker`.
 // `then`: what must be true of the marked processes afterwards. `bomb`: not for sanitizer builds.
 // {words} are filled in below. After each row the server answers a ping and runs a command, no host
 // file was changed, and no secret of the host was in the answer.
@@ -15,13 +17,13 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { marked, memoryKb } from './lib/processes.mjs';
-import { build, have, ordinaryUser, pause, repository, root, scratch, skipSanitized, until } from './lib/product.mjs';
+import { build, have, ordinaryUser, pause, repository, root, sandquay, sanitized, scratch, skipSanitized, until } from './lib/product.mjs';
 import { connect } from './lib/wire.mjs';
 import { judge, schemasMissing } from './lib/trace.mjs';
 
 const table = JSON.parse(readFileSync(path.join(repository, 'tests/hostile/table.json')));
 const programs = ['syscalls', 'pid1', 'network', 'abi', 'forks', 'memory', 'inodes', 'daemon'];
-const PREPARE = 'export PATH=/tmp/hostile:$PATH; ';
+const PREPARE = 'export PATH=$TMPDIR/hostile:$PATH; ';
 const digest = (file) => createHash('sha256').update(readFileSync(file)).digest('hex');
 const address = Object.values(os.networkInterfaces()).flat().find((one) => one.family === 'IPv4' && !one.internal)?.address;
 
@@ -63,41 +65,63 @@ async function bait(owner) {
   };
 }
 
+/** Who starts the server, and on what kind of machine: as it is, or with less, by ../hostile/forbid.c. */
+const machines = [
+  { level: undefined },
+  { level: 3, forbid: 'namespaces', where: 'where user.max_user_namespaces is 0 and bubblewrap is setuid' },
+  { level: 3, forbid: 'clone', where: 'where only a setuid bubblewrap may make namespaces' },
+  { level: 4, forbid: 'container', where: "with a container's default profile" },
+];
+/** What must come out at this level, or undefined where nothing is promised. */
+function expectation(row, level, uid) {
+  const own = row.expect[`${level}${uid ? 'u' : 'r'}`] ?? row.expect[level];
+  return typeof row.expect === 'string' ? row.expect : own === undefined ? row.expect.else : own ?? undefined;
+}
+
 const owners = [];
-if (root) owners.push({ name: 'root', env: { HOME: os.homedir() }, open: (options) => connect(options) });
 const userSkip = root && !have('setpriv') && 'setpriv is not installed';
-if (root && !userSkip) {
-  const user = ordinaryUser();
-  owners.push({
-    name: 'an ordinary user', uid: user.uid, env: user.env,
-    open: ({ env, ...options }) => {
-      const [program, args] = user.command(user.sandquay, ['serve']);
-      return connect({ ...options, program, args, env: { ...env, ...user.env } });
+for (const { level, forbid, where } of machines) {
+  const skip = forbid && ((!root && 'only root can simulate it') || (level === 3 && !have('bwrap') && 'bubblewrap is not installed') ||
+    (sanitized && 'a sanitizer build: one way of launching is enough'));
+  const flags = level === 4 ? ['--allow-weak-isolation'] : [];
+  const add = (name, env, uid, command) => owners.push({
+    name: where ? `${name}, ${where}` : name, env, uid, level, skip,
+    open: ({ env: more, ...options }) => {
+      const [program, args] = command(['serve', ...flags]);
+      const forbidden = forbid ? [path.join(build, 'tests/hostile_forbid'), [forbid, program, ...args]] : [program, args];
+      return connect({ ...options, program: forbidden[0], args: forbidden[1], env: { ...more, ...env } });
     },
   });
-} else if (!root) {
-  owners.push({ name: 'this user', env: { HOME: os.homedir() }, open: (options) => connect(options) });
+  add(root ? 'root' : 'this user', { HOME: os.homedir() }, undefined, (args) => [sandquay, args]);
+  if (root && !userSkip) {
+    const user = ordinaryUser();
+    add('an ordinary user', user.env, user.uid, (args) => user.command(user.sandquay, args));
+  }
 }
 if (userSkip) test('as an ordinary user', { skip: userSkip }, () => {});
 
 for (const owner of owners) {
-  describe(`hostile programs, started by ${owner.name}`, () => {
+  describe(`hostile programs, started by ${owner.name}`, { skip: owner.skip }, () => {
     const temp = scratch('tmp');
     chmodSync(temp, 0o1777);
-    let lures, wire, level;
+    let lures, wire, level, places;
     const records = [];
 
     const serve = async () => {
       if (wire) return;
       wire = await owner.open({ cwd: lures.cwd, env: { ...process.env, TMPDIR: temp, ...lures.env } });
       const outside = readlinkSync('/proc/self/ns/mnt');
-      const first = await wire.run('readlink /proc/self/ns/mnt; id -u');
-      // Before anything else: what follows is not for the host.
-      assert.notEqual(first.stdout.split('\n')[0], outside, 'the sandbox has a mount namespace of its own');
+      const first = await wire.run('readlink /proc/self/ns/mnt; pwd; echo $TMPDIR; touch /tmp/{canary} 2>&1');
+      const [inside, cwd, tmp, touched] = first.stdout.split('\n');
       level ??= Number(/level (\d)/i.exec(`${first.notice} ${first.warning}`)[1]);
+      if (owner.level) assert.equal(level, owner.level, `the level that this machine can give: ${first.notice}`);
+      // Before anything else: what follows is not for the host.
+      if (level < 4) assert.notEqual(inside, outside, 'the sandbox has a mount namespace of its own');
+      else assert.match(touched, /Permission denied/, 'Landlock guards the host');
+      places = { workspace: cwd, tmp };
       for (const name of programs) {
         const bytes = readFileSync(path.join(build, 'tests', `hostile_${name}`));
-        const file = `/tmp/hostile/hostile_${name}`;
+        const file = `${places.tmp}/hostile/hostile_${name}`;
         const written = await wire.tool('write_file', { path: file, content: bytes.toString('base64'), encoding: 'base64' });
         assert.ok(!written.isError, written.content?.[0]?.text);
         const { exitCode } = await wire.run(`chmod 755 ${file} && [ $(stat -c %s ${file}) = ${bytes.length} ]`);
@@ -119,10 +143,11 @@ for (const owner of owners) {
     for (const row of table) {
       const skip = (row.bomb && skipSanitized) || (row.needs === 'address' && !address && 'this machine has no address but 127.0.0.1');
       test(`${row.group}: ${row.name}`, { skip }, async (context) => {
-        if (row.levels && !row.levels.includes(level)) return context.skip(`not promised at level ${level}`);
         await serve();
+        const expected = expectation(row, level, owner.uid);
+        if (expected === undefined) return context.skip(`not promised at level ${level}: ${row.weaker}`);
         const words = { ...lures.words, mark: `7${randomBytes(4).readUInt32BE()}.25` };
-        const fill = (text) => text.replace(/\{(\w+)\}/g, (all, word) => words[word] ?? all);
+        const fill = (text) => text.replace(/\{(\w+)\}/g, (all, word) => words[word] ?? all).replaceAll('/workspace', places.workspace);
         if (row.before) await wire.run(fill(row.before));
 
         let outcome = '';
@@ -133,8 +158,7 @@ for (const owner of owners) {
           outcome = await attack;
           for (const secret of lures.secrets) assert.ok(!outcome.includes(secret), `a secret came out: ${outcome}`);
         }
-        const pattern = typeof row.expect === 'string' ? row.expect : row.expect[level];
-        assert.match(outcome, new RegExp(pattern));
+        assert.match(outcome, new RegExp(expected));
         if (row.mostMemoryMB) assert.ok(most < row.mostMemoryMB, `the server used ${most} MB`);
 
         if (row.then) await afterwards[row.then](words.mark);
