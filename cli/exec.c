@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "cli/answer.h"
 #include "cli/pump.h"
+#include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "mcp/client.h"
 #include "transport/spawn.h"
@@ -39,8 +40,9 @@ struct exec {
     struct spawn *spawn;
     struct loop_later *flush;
     struct loop_timer *patience;
-    struct loop_signal *signals[3];
-    char id[32]; /* commandId; empty until it runs */
+    struct loop_signal *signals[4];
+    struct terminal terminal; /* ours, while the command has it */
+    char id[32];              /* commandId; empty until it runs */
     struct pump out[2];
     uint64_t next[2]; /* offsets of the output that comes next */
     bool asking, ended, quitting;
@@ -136,6 +138,7 @@ static void take_status(struct exec *x, struct json content)
     json_i64(json_get(content, STR("exitCode")), &code);
     x->status = (int)code & 0xff;
     x->ended = true;
+    terminal_restore(&x->terminal);
     if (json_is_true(json_get(content, STR("timedOut"))))
         say("timed out after ",
             str_of(x->options->timeout ? x->options->timeout : "24h"));
@@ -250,6 +253,12 @@ static void on_stdin(void *ctx, unsigned events)
     ssize_t n = read(x->in_fd.fd, to, INPUT_BYTES);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
+    if (n > 0 && terminal_left(&x->terminal, (struct str){to, (size_t)n})) {
+        terminal_restore(&x->terminal);
+        say("", STR("left"));
+        quit(x, EXIT_SIGNALLED + SIGHUP);
+        return;
+    }
     if (n > 0)
         x->input.n += (size_t)n;
     else
@@ -293,6 +302,23 @@ static void on_interrupt(void *ctx, int signum)
                      on_signalled, x);
 }
 
+/* The size of our terminal is the command's. */
+static void on_window_change(void *ctx, int signum)
+{
+    struct exec *x = ctx;
+    uint16_t cols, rows;
+    char arguments[120];
+    (void)signum;
+    if (!x->id[0] || x->ended)
+        return;
+    terminal_size(x->in_fd.fd, &cols, &rows);
+    int n = snprintf(arguments, sizeof arguments,
+                     "{\"commandId\":\"%s\",\"resize\":{\"cols\":%u,\"rows\":%u}}",
+                     x->id, cols, rows);
+    client_call_tool(x->client, "command_input", (struct str){arguments, (size_t)n},
+                     on_signalled, x);
+}
+
 static void on_end_signal(void *ctx, int signum)
 {
     quit(ctx, EXIT_SIGNALLED + signum);
@@ -315,10 +341,23 @@ static void on_started(void *ctx, struct json result, const struct err *failed)
     } else {
         memcpy(x->id, id.p, id.n);
         tell_notice(content);
+        if (x->options->tty)
+            terminal_raw(&x->terminal, x->in_fd.fd);
         go_on(x);
         read_more(x);
     }
     arena_finish(&a);
+}
+
+static void write_terminal(const struct exec *x, struct json_writer *w)
+{
+    uint16_t cols, rows;
+    terminal_size(x->in_fd.fd, &cols, &rows);
+    jw_key(w, "pty");
+    jw_object(w);
+    jw_key_i64(w, "cols", cols);
+    jw_key_i64(w, "rows", rows);
+    jw_end_object(w);
 }
 
 static void start_command(struct exec *x)
@@ -336,6 +375,8 @@ static void start_command(struct exec *x)
                o->timeout_ms ? (int64_t)o->timeout_ms : DEFAULT_TIMEOUT_MS);
     if (o->cwd)
         jw_key_cstr(&w, "cwd", o->cwd);
+    if (o->tty)
+        write_terminal(x, &w);
     if (o->env_count) {
         jw_key(&w, "env");
         jw_object(&w);
@@ -426,6 +467,8 @@ static int set_up(struct exec *x, const char *executable, struct err *err)
     for (size_t i = 0; i < 3; i++)
         x->signals[i] = loop_signal_new(x->loop, signums[i],
                                         i == 0 ? on_interrupt : on_end_signal, x);
+    if (x->options->tty)
+        x->signals[3] = loop_signal_new(x->loop, SIGWINCH, on_window_change, x);
     buf_init(&x->input, 2 * INPUT_BYTES);
     /* The server gets stderr as it is, so it is started before we make ours our own. */
     int rc = start_server(x, executable, err);
@@ -440,13 +483,14 @@ static void tear_down(struct exec *x)
 {
     if (!x->loop)
         return;
+    terminal_restore(&x->terminal);
     spawn_free(x->spawn);
     client_free(x->client);
     inherited_restore(&x->in_fd);
     loop_io_free(x->in);
     for (size_t i = 0; i < 2; i++)
         pump_finish(&x->out[i]);
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < 4; i++)
         loop_signal_free(x->signals[i]);
     loop_later_free(x->flush);
     loop_timer_free(x->patience);
@@ -464,13 +508,19 @@ static void join_words(struct buf *command, char **words, int count)
     }
 }
 
-static int run(struct options *o, struct str command)
+int exec_run(const char *verb, struct options *o, struct str command)
 {
     struct places places;
     struct err err;
     struct exec x = {.options = o, .command = command, .status = EXIT_CANNOT};
+    x.terminal.fd = -1;
+    if (o->connect) {
+        err_set(&err, ERR_UNAVAILABLE, "--connect needs the network transports");
+        err_remedy(&err, "this build does not have them: leave it out");
+        return verb_fail(verb, &err, EXIT_WRONG_USE);
+    }
     if (places_find(&places, &err) < 0)
-        return verb_fail("exec", &err, EXIT_CANNOT);
+        return verb_fail(verb, &err, EXIT_CANNOT);
     if (set_up(&x, places.executable, &err) < 0) {
         fail(&x, &err);
     } else {
@@ -492,11 +542,6 @@ int exec_main(int argc, char **argv)
         help_verb(OPTIONS_EXEC);
         return 0;
     }
-    if (o.connect) {
-        err_set(&err, ERR_UNAVAILABLE, "--connect needs the network transports");
-        err_remedy(&err, "this build does not have them: leave it out");
-        return verb_fail("exec", &err, EXIT_WRONG_USE);
-    }
     if (o.first >= argc) {
         err_set(&err, ERR_INVALID, "which command?");
         err_remedy(&err, "e.g. sandquay exec 'python3 --version'");
@@ -507,7 +552,7 @@ int exec_main(int argc, char **argv)
     struct buf command;
     buf_init(&command, 4 * 1024 * 1024);
     join_words(&command, argv + o.first, argc - o.first);
-    int status = run(&o, buf_str(&command));
+    int status = exec_run("exec", &o, buf_str(&command));
     buf_finish(&command);
     return status;
 }

@@ -49,6 +49,7 @@ void help_short(void)
         "sandquay %s: sandboxes for running code, as an MCP server\n"
         "\n"
         "  sandquay exec 'COMMAND'   run a command in a sandbox\n"
+        "  sandquay shell            a shell in one\n"
         "  sandquay serve            the MCP server on stdin and stdout; in a client:\n"
         "                            claude mcp add sandquay -- /path/to/sandquay "
         "serve\n"
@@ -126,7 +127,19 @@ void help_verb(enum options_verb verb)
             "  --timeout TIME          e.g. 500ms, 60s, 5m (default 24h)\n"
             "  --env NAME=VALUE        a variable for the command; repeatable\n"
             "  --cwd DIR               directory inside (default /workspace)\n"
+            "  --tty                   in a terminal of its own, on ours; Enter ~ . "
+            "leaves\n"
             "  --connect URL           a running server instead of one of its own\n%s",
+            limits);
+    } else if (verb == OPTIONS_SHELL) {
+        printf(
+            "sandquay shell [flags] [NAME]\n\n"
+            "A shell in a sandbox, on this terminal; with NAME in the named sandbox, "
+            "whose\n"
+            "files are kept. Ends with the shell; Enter ~ . leaves one that hangs.\n\n"
+            "  --timeout TIME          then it ends (default 24h)\n"
+            "  --env NAME=VALUE        a variable; repeatable\n"
+            "  --cwd DIR               where it starts (default /workspace)\n%s",
             limits);
     } else if (verb != OPTIONS_DOCTOR) {
         help_aftercare(verb);

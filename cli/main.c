@@ -14,6 +14,7 @@ struct verb {
 static const struct verb verbs[] = {
     {"serve", OPTIONS_SERVE, serve_main},
     {"exec", OPTIONS_EXEC, exec_main},
+    {"shell", OPTIONS_SHELL, shell_main},
     {"doctor", OPTIONS_DOCTOR, doctor_main},
     {"sandboxes", OPTIONS_SANDBOXES, sandboxes_main},
     {"stop", OPTIONS_STOP, stop_main},

@@ -137,10 +137,12 @@ enum flag {
     FLAG_ENV,
     FLAG_CWD,
     FLAG_CONNECT,
+    FLAG_TTY,
 };
 
 enum {
-    TO_SERVER = OPTIONS_SERVE | OPTIONS_EXEC,
+    RUNS = OPTIONS_EXEC | OPTIONS_SHELL,
+    TO_SERVER = OPTIONS_SERVE | RUNS,
     AFTERCARE = OPTIONS_SANDBOXES | OPTIONS_STOP | OPTIONS_RM | OPTIONS_CP,
     ANY = TO_SERVER | OPTIONS_DOCTOR | AFTERCARE,
 };
@@ -170,10 +172,11 @@ static const struct flag_row rows[] = {
     {"--require-level", required_argument, FLAG_REQUIRE_LEVEL, ANY},
     {"--allow-weak-isolation", no_argument, FLAG_ALLOW_WEAK, ANY},
     {"--verbose", no_argument, 'v', ANY},
-    {"--timeout", required_argument, FLAG_TIMEOUT, OPTIONS_EXEC},
-    {"--env", required_argument, FLAG_ENV, OPTIONS_EXEC},
-    {"--cwd", required_argument, FLAG_CWD, OPTIONS_EXEC},
-    {"--connect", required_argument, FLAG_CONNECT, OPTIONS_EXEC},
+    {"--timeout", required_argument, FLAG_TIMEOUT, RUNS},
+    {"--env", required_argument, FLAG_ENV, RUNS},
+    {"--cwd", required_argument, FLAG_CWD, RUNS},
+    {"--connect", required_argument, FLAG_CONNECT, RUNS},
+    {"--tty", no_argument, FLAG_TTY, OPTIONS_EXEC},
     {"--help", no_argument, 'h', ANY},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
@@ -291,6 +294,9 @@ static int take(struct options *o, int flag, const char *text, struct err *err)
     case FLAG_CONNECT:
         o->connect = text;
         return 0;
+    case FLAG_TTY:
+        o->tty = true;
+        return 0;
     case FLAG_TOOLSETS:
         return tools_sets_parse(text, &o->toolsets, err);
     case FLAG_REQUIRE_LEVEL:
@@ -319,18 +325,24 @@ void options_finish(struct options *o)
     *o = (struct options){0};
 }
 
+int options_add_server(struct options *o, const char *flag, const char *value,
+                       struct err *err)
+{
+    if (o->server_arg_count + 2 > OPTIONS_SERVER_ARGS_MAX)
+        return err_set(err, ERR_LIMIT, "too many flags");
+    o->server_args[o->server_arg_count++] = flag;
+    if (value)
+        o->server_args[o->server_arg_count++] = value;
+    return 0;
+}
+
 /* Remembers a flag of the server as it was given. */
 static int hand_on(struct options *o, const struct flag_row *row, const char *text,
                    struct err *err)
 {
     if (!(row->verbs & OPTIONS_SERVE) || row->value == 'h')
         return 0;
-    if (o->server_arg_count + 2 > OPTIONS_SERVER_ARGS_MAX)
-        return err_set(err, ERR_LIMIT, "too many flags");
-    o->server_args[o->server_arg_count++] = row->flag;
-    if (text)
-        o->server_args[o->server_arg_count++] = text;
-    return 0;
+    return options_add_server(o, row->flag, text, err);
 }
 
 /* Takes the flag and gives its name. */

@@ -22,6 +22,7 @@ enum options_verb {
     OPTIONS_STOP = 16,
     OPTIONS_RM = 32,
     OPTIONS_CP = 64,
+    OPTIONS_SHELL = 128,
 };
 
 struct options {
@@ -39,6 +40,7 @@ struct options {
     uint64_t timeout_ms; /* 0: not given */
     const char *timeout; /* as given */
     const char *cwd, *connect;
+    bool tty;
     const char *env[OPTIONS_ENV_MAX]; /* K=V */
     size_t env_count;
     /* the flags that exec hands to the server that it starts */
@@ -52,6 +54,10 @@ struct options {
 int options_parse(struct options *o, enum options_verb verb, int argc, char **argv,
                   struct err *err);
 void options_finish(struct options *o); /* accepts all-zero */
+
+/* One more flag for the server that is started. LIMIT when there are too many. */
+int options_add_server(struct options *o, const char *flag, const char *value,
+                       struct err *err);
 
 /* "2g", "512m", "1.5g", "4096": bytes. */
 int options_size(const char *text, uint64_t *ret_bytes, struct err *err);

@@ -11,6 +11,7 @@ enum {
 
 int serve_main(int argc, char **argv);
 int exec_main(int argc, char **argv);
+int shell_main(int argc, char **argv);
 int doctor_main(int argc, char **argv);
 int sandboxes_main(int argc, char **argv);
 int stop_main(int argc, char **argv);
@@ -19,6 +20,9 @@ int cp_main(int argc, char **argv);
 
 /* One line "sandquay VERB: message; remedy" on stderr; returns status. */
 int verb_fail(const char *verb, const struct err *err, int status);
+
+/* Runs one command as exec does; `verb` is for messages. Returns the exit status. */
+int exec_run(const char *verb, struct options *o, struct str command);
 
 /* The sandbox layer's configuration from flags and places; both are borrowed. */
 int serve_sandbox_config(const struct options *o, const struct places *places,

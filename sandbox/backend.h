@@ -30,6 +30,8 @@ struct sandbox_backend {
     void (*run)(void *self, struct command *c, const struct command_spec *spec);
     void (*kill)(void *self, struct command *c); /* with all descendants */
     int (*signal)(void *self, struct command *c, int signum, struct err *err);
+    int (*resize)(void *self, struct command *c, struct pty_size size,
+                  struct err *err); /* NULL: no terminals, nor does run() make one */
     void (*input)(void *self,
                   struct command *c); /* its queue or input_closing changed */
     void (*flow)(void *self, struct command *c);   /* `paused` changed */
@@ -168,6 +170,7 @@ struct command {
     struct output out[2];
     struct buf input;
     bool input_open, input_closing;
+    bool pty;
     bool hold, paused;
     uint64_t read_from[2];
     bool news;

@@ -99,6 +99,7 @@ static struct command *command_new(struct sandbox *sb, const struct command_spec
     c->text = text_of(spec);
     c->timeout_ms = spec->timeout_ms;
     c->input_open = spec->keep_stdin;
+    c->pty = spec->pty.cols != 0;
     c->hold = spec->hold;
     c->started_us = loop_now_us(set->loop);
     for (int i = 0; i < 2; i++)
@@ -145,6 +146,11 @@ static int check_spec(struct sandbox *sb, const struct command_spec *spec,
     if (env > SANDBOX_ENV_MAX || spec->cwd.n > SANDBOX_PATH_MAX) {
         err_set(err, ERR_LIMIT, "the environment is over %d bytes", SANDBOX_ENV_MAX);
         return err_remedy(err, "put large values into a file");
+    }
+    if (spec->pty.cols && !sb->set->backend->resize) {
+        err_set(err, ERR_UNAVAILABLE, "the %s backend has no terminals",
+                sb->set->backend->name);
+        return err_remedy(err, "run it without a terminal, or use --backend local");
     }
     if (sb->running >= sb->set->config.limits.commands) {
         err_set(err, ERR_LIMIT,
@@ -500,6 +506,21 @@ int command_signal(struct sandboxes *set, uint64_t command, int signum, struct e
         return err_remedy(err, "command_output tells how it ended");
     }
     return set->backend->signal(set->impl, c, signum, err);
+}
+
+int command_resize(struct sandboxes *set, uint64_t command, struct pty_size size,
+                   struct err *err)
+{
+    struct command *c = command_find(set, command);
+    if (!c || c->status != COMMAND_RUNNING) {
+        err_set(err, ERR_NOT_FOUND, "the command is not running");
+        return err_remedy(err, "command_output tells how it ended");
+    }
+    if (!c->pty) {
+        err_set(err, ERR_INVALID, "the command has no terminal");
+        return err_remedy(err, "start it with pty");
+    }
+    return set->backend->resize(set->impl, c, size, err);
 }
 
 void command_kill(struct sandboxes *set, uint64_t command, enum command_status status)

@@ -65,6 +65,12 @@ static int send_signal(void *self, struct command *c, int signum, struct err *er
     return 0;
 }
 
+static int resize(void *self, struct command *c, struct pty_size size, struct err *err)
+{
+    (void)self;
+    return streams_resize(c->impl, size, err);
+}
+
 static void input(void *self, struct command *c)
 {
     (void)self;
@@ -101,6 +107,7 @@ const struct sandbox_backend sandbox_local = {
     .run = run,
     .kill = kill_all,
     .signal = send_signal,
+    .resize = resize,
     .input = input,
     .flow = flow,
     .forget = forget,

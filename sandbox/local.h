@@ -55,6 +55,7 @@ struct pending {
     struct sandbox_op *halt; /* HALT: what is answered then */
     bool existed;
     uint64_t visit; /* CONNECT: who asked */
+    bool terminal;  /* EXEC: one is to come with its start */
 };
 
 struct local {
@@ -116,6 +117,10 @@ void local_guest_drop_pending(struct box *box);
 struct streams;
 struct streams *streams_new(struct command *c, int child_fds[3], bool keep_stdin,
                             struct err *err);
+/* Of a terminal; streams_attach() gives its master (taken), once it is there. */
+struct streams *streams_new_terminal(struct command *c);
+int streams_attach(struct streams *s, int *master);
+int streams_resize(struct streams *s, struct pty_size size, struct err *err);
 void streams_free(struct streams *s);
 void streams_drain(struct streams *s); /* all that is in the pipes now */
 void streams_input(struct streams *s); /* the queue changed */

@@ -78,7 +78,8 @@ static int send_message(struct box *box, const struct wire_out *m, struct err *e
     return err_remedy(err, "it is overloaded or ending: try again");
 }
 
-/* %u: user; %h: home; %t: the directory for temporary files; %p: the proxy's port. */
+/* %u: user; %h: home; %t: the directory for temporary files; %p: the proxy's port;
+ * %T: the kind of terminal. */
 static const char *const environment[] = {
     "PATH=%h/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:"
     "/opt/sandquay/bin",
@@ -87,12 +88,13 @@ static const char *const environment[] = {
     "LOGNAME=%u",
     "SHELL=/bin/bash",
     "LC_CTYPE=C.UTF-8", /* LANG costs each shell 0.13 ms: it opens 12 files */
-    "TERM=dumb",
+    "TERM=%T",
     "TMPDIR=%t",
 };
 enum { ENVIRONMENT = sizeof environment / sizeof environment[0] };
 
-static void add_filled(struct buf *b, const struct box *box, const char *text)
+static void add_filled(struct buf *b, const struct box *box, const char *text,
+                       bool terminal)
 {
     for (const char *p = text; *p; p++) {
         if (*p != '%') {
@@ -102,6 +104,8 @@ static void add_filled(struct buf *b, const struct box *box, const char *text)
         p++;
         if (*p == 'p')
             buf_addf(b, "%u", box->proxy_port);
+        else if (*p == 'T')
+            buf_addz(b, terminal ? "xterm-256color" : "dumb");
         else if (*p == 'u')
             buf_addz(b, box->layers & LAYER_USERNS ? "root" : "user");
         else
@@ -140,7 +144,7 @@ static void write_defaults(struct buf *tail, const struct box *box,
         if (in_list(name, spec->env, spec->env_count) ||
             in_list(name, sandbox->env, sandbox->env_count))
             continue;
-        add_filled(tail, box, list[i]);
+        add_filled(tail, box, list[i], spec->pty.cols != 0);
         ++*count;
     }
 }
@@ -198,16 +202,22 @@ void local_guest_run(struct box *box, struct command *c,
     struct guest_exec request = {0};
     struct buf tail;
     int fds[3] = {-1, -1, -1};
-    if (check_strings(spec, &err) < 0 ||
-        !(c->impl = streams_new(c, fds, spec->keep_stdin, &err))) {
+    bool terminal = spec->pty.cols != 0;
+    if (check_strings(spec, &err) == 0)
+        c->impl = terminal ? streams_new_terminal(c)
+                           : streams_new(c, fds, spec->keep_stdin, &err);
+    if (!c->impl) {
         command_failed(c, &err);
         return;
     }
+    request.cols = spec->pty.cols;
+    request.rows = spec->pty.rows;
     buf_init(&tail, GUEST_MESSAGE_MAX - 1024);
     write_exec(&tail, box, spec, &request);
     struct pending *p = expect(box, PENDING_EXEC);
     p->command = c->id;
     p->program = spec->argv_count > 0;
+    p->terminal = terminal;
     snprintf(p->cwd, sizeof p->cwd, "%.*s",
              (int)(spec->cwd.n > 100 ? 100 : spec->cwd.n),
              spec->cwd.n ? spec->cwd.p : "");
@@ -220,7 +230,7 @@ void local_guest_run(struct box *box, struct command *c,
                                                    .body_bytes = sizeof request,
                                                    .tail = buf_str(&tail),
                                                    .fds = fds,
-                                                   .fd_count = 3},
+                                                   .fd_count = terminal ? 0 : 3},
                                 &err);
     buf_finish(&tail);
     for (int i = 0; i < 3; i++)
@@ -258,6 +268,16 @@ static void exec_started(struct box *box, const struct pending *p)
         command_started(c);
 }
 
+/* With its terminal, if it was to have one. -1: what was given is none. */
+static int exec_start(struct box *box, const struct pending *p, struct wire_message *m)
+{
+    const struct command *c = command_find(box->local->set, p->command);
+    if (c && !c->started && c->pty && streams_attach(c->impl, &m->fds[0]) < 0)
+        return -1;
+    exec_started(box, p);
+    return 0;
+}
+
 static void exec_failed(struct box *box, struct pending *p,
                         const struct guest_failed *failed)
 {
@@ -276,6 +296,12 @@ static void exec_failed(struct box *box, struct pending *p,
         err_set(&err, ERR_INVALID, "the working directory %.100s: %s", p->cwd,
                 strerror(failed->sys));
         err_remedy(&err, "give a directory that exists in the sandbox as cwd");
+    } else if (failed->what == GUEST_WHAT_NO_TERMINAL) {
+        err_set(&err, ERR_UNAVAILABLE, "no terminal can be made in this sandbox: %s",
+                strerror(failed->sys));
+        err_remedy(&err, local_level(box->layers) == 4
+                             ? "isolation level 4 has none: run it without one"
+                             : "run it without one, or end commands that have one");
     } else if (failed->sys == EAGAIN) {
         err_set(&err, ERR_LIMIT, "the sandbox's process limit is reached");
         err_remedy(&err,
@@ -523,7 +549,7 @@ static bool is_answer(const struct pending *p, const struct wire_message *m)
     case GUEST_FAILED:
         return m->body_bytes == sizeof(struct guest_failed) && m->fd_count == 0;
     case GUEST_STARTED:
-        return p->kind == PENDING_EXEC && m->fd_count == 0;
+        return p->kind == PENDING_EXEC && m->fd_count == p->terminal;
     case GUEST_EXITED:
         return p->kind == PENDING_EXEC && m->fd_count == 0 &&
                m->body_bytes == sizeof(struct guest_exited);
@@ -572,7 +598,7 @@ int local_guest_message(struct box *box, struct wire_message *m)
     if (m->type == GUEST_FAILED) {
         failed_message(box, p, m);
     } else if (m->type == GUEST_STARTED) {
-        exec_started(box, p);
+        return exec_start(box, p, m);
     } else if (m->type == GUEST_EXITED) {
         struct guest_exited exited;
         memcpy(&exited, m->body, sizeof exited);

@@ -1,10 +1,12 @@
-/* The pipes of one command. Output is read as it comes; after the command's end what
- * its descendants still write goes on being kept. */
+/* The pipes of one command, or its terminal, whose master is read and written by two
+ * descriptors, as if it were two pipes. Output is read as it comes; after the command's
+ * end what its descendants still write goes on being kept. */
 #include "base/fd.h"
 #include "base/mem.h"
 #include "sandbox/local.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum { CHUNK = 64 * 1024, CHUNKS_A_TURN = 16 };
@@ -12,6 +14,7 @@ enum { CHUNK = 64 * 1024, CHUNKS_A_TURN = 16 };
 struct streams {
     struct command *command;
     struct loop_io *out[2], *in;
+    bool terminal;
 };
 
 static char chunk[CHUNK];
@@ -61,6 +64,14 @@ static void stop_input(struct streams *s)
     s->in = NULL;
 }
 
+/* What Ctrl-D sends; a terminal that is in raw mode passes it on as a byte. */
+static void send_end_of_file(struct streams *s)
+{
+    static const char end = 4;
+    ssize_t ignored = write(loop_io_fd(s->in), &end, 1);
+    (void)ignored;
+}
+
 static void on_stdin(void *ctx, unsigned events)
 {
     struct streams *s = ctx;
@@ -83,6 +94,8 @@ static void on_stdin(void *ctx, unsigned events)
     }
     loop_io_want(s->in, 0);
     if (c->input_closing) {
+        if (s->terminal)
+            send_end_of_file(s);
         stop_input(s);
         command_input_gone(c);
     }
@@ -167,6 +180,41 @@ struct streams *streams_new(struct command *c, int child_fds[3], bool keep_stdin
     if (keep_stdin)
         s->in = loop_io_new(loop, ours[0], on_stdin, s);
     return s;
+}
+
+struct streams *streams_new_terminal(struct command *c)
+{
+    struct streams *s = mem_new(struct streams);
+    s->command = c;
+    s->terminal = true;
+    return s;
+}
+
+int streams_attach(struct streams *s, int *master)
+{
+    struct loop *loop = s->command->set->loop;
+    int number, other = -1;
+    /* Only a master answers; whatever else the guest has sent is refused. */
+    if (ioctl(*master, TIOCGPTN, &number) < 0 || fd_nonblock(*master) < 0 ||
+        (other = fcntl(*master, F_DUPFD_CLOEXEC, 3)) < 0)
+        return -1;
+    s->out[0] = loop_io_new(loop, *master, on_stdout, s);
+    s->in = loop_io_new(loop, other, on_stdin, s);
+    *master = -1;
+    loop_io_want(s->out[0], s->command->paused ? 0 : LOOP_READ);
+    streams_input(s); /* what came before */
+    return 0;
+}
+
+int streams_resize(struct streams *s, struct pty_size size, struct err *err)
+{
+    struct winsize w = {.ws_col = size.cols, .ws_row = size.rows};
+    struct loop_io *io = s->in ? s->in : s->out[0];
+    if (!io || ioctl(loop_io_fd(io), TIOCSWINSZ, &w) < 0) {
+        err_set(err, ERR_UNAVAILABLE, "the terminal is closed");
+        return err_remedy(err, "command_output tells how the command ended");
+    }
+    return 0;
 }
 
 void streams_free(struct streams *s)

@@ -246,6 +246,11 @@ enum command_status {
     COMMAND_UNKNOWN, /* its outcome cannot be known */
 };
 
+/* Of a terminal, in characters; cols 0: no terminal. */
+struct pty_size {
+    uint16_t cols, rows;
+};
+
 struct command_spec {
     struct str command; /* given to bash -c */
     /* Instead of it, a program (looked up in PATH) and its arguments; NOT_FOUND when
@@ -257,7 +262,10 @@ struct command_spec {
     size_t env_count;
     uint64_t timeout_ms; /* 0: none */
     bool keep_stdin;     /* true: stdin stays open for command_input */
-    bool hold;           /* as by command_hold() with offsets of 0, from the start */
+    /* Its controlling terminal is one of this size; stderr is part of stdout, and
+     * closing stdin is an end-of-file character. Needs keep_stdin. */
+    struct pty_size pty;
+    bool hold; /* as by command_hold() with offsets of 0, from the start */
 };
 
 enum command_stream { COMMAND_STDOUT, COMMAND_STDERR };
@@ -324,6 +332,10 @@ int command_input(struct sandboxes *set, uint64_t command, struct str bytes, boo
                   size_t *ret_taken, struct err *err);
 /* A signal to the command's process group, as Ctrl-C at a terminal would send it. */
 int command_signal(struct sandboxes *set, uint64_t command, int signum,
+                   struct err *err);
+/* Another size of its terminal; those in its foreground get SIGWINCH. INVALID when it
+ * has none, NOT_FOUND when it has ended. */
+int command_resize(struct sandboxes *set, uint64_t command, struct pty_size size,
                    struct err *err);
 /* Kills it and every descendant; its status becomes `status` (TIMED_OUT or KILLED) once
  * dead. */

@@ -80,6 +80,14 @@ static int send_signal(struct input *in, struct call *call, struct err *err)
                                         signal_number(name), err);
 }
 
+static int resize(struct input *in, struct call *call, struct err *err)
+{
+    struct pty_size size = tool_arg_size(call, STR("resize"));
+    return size.cols == 0
+               ? 0
+               : command_resize(in->job.tools->sandboxes, in->command, size, err);
+}
+
 static void answer(struct input *in, struct call *call, const struct command_info *info)
 {
     struct tool_id id = tool_command_id(in->command);
@@ -113,8 +121,8 @@ static void go_on(struct input *in, bool must_answer)
     int rc = command_get(job->tools->sandboxes, job->owner, in->command, &info, &err);
     if (rc == 0)
         rc = push(in, &info, &err);
-    if (rc > 0)
-        rc = send_signal(in, call, &err) < 0 ? -1 : 1;
+    if (rc > 0 && (resize(in, call, &err) < 0 || send_signal(in, call, &err) < 0))
+        rc = -1;
     if (rc < 0) {
         job_fail(job, call, &err);
     } else if (rc > 0 || must_answer) {
@@ -149,9 +157,9 @@ static int read_bytes(struct call *call, struct buf *bytes, struct err *err)
         return err_remedy(err, "send one of them");
     }
     if (!text && !base64 && !tool_arg_bool(call, STR("close")) &&
-        !tool_arg_given(call, STR("signal"))) {
+        !tool_arg_given(call, STR("signal")) && !tool_arg_given(call, STR("resize"))) {
         err_set(err, ERR_INVALID, "nothing to send");
-        return err_remedy(err, "give text, base64, close or signal");
+        return err_remedy(err, "give text, base64, close, signal or resize");
     }
     struct str given = tool_arg_str(call, base64 ? STR("base64") : STR("text"));
     if (!base64)

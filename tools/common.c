@@ -26,6 +26,17 @@ bool tool_arg_given(struct call *call, struct str key)
     return json_present(json_get(call_args(call), key));
 }
 
+struct pty_size tool_arg_size(struct call *call, struct str key)
+{
+    struct json size = json_get(call_args(call), key);
+    int64_t cols = 80, rows = 24;
+    if (!json_present(size))
+        return (struct pty_size){0};
+    json_i64(json_get(size, STR("cols")), &cols);
+    json_i64(json_get(size, STR("rows")), &rows);
+    return (struct pty_size){(uint16_t)cols, (uint16_t)rows};
+}
+
 int tool_check_nul(const char *what, struct str s, struct err *err)
 {
     if (str_find(s, '\0') < 0)

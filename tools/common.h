@@ -19,6 +19,10 @@ int tool_check_nul(const char *what, struct str s, struct err *err);
 int tool_env(struct call *call, const struct str **ret_list, size_t *ret_count,
              struct err *err);
 
+/* {cols, rows} of a terminal: 80 by 24 where it says nothing; 0 by 0 when the argument
+ * is not given. */
+struct pty_size tool_arg_size(struct call *call, struct str key);
+
 /* Ends the call with the error; every refusal has a remedy: one by its kind if the
  * error brings none. */
 void tool_fail(struct call *call, struct err *err);

@@ -135,7 +135,12 @@ static int read_spec(struct call *call, struct command_spec *spec, struct err *e
             (uint64_t)tool_arg_i64(call, STR("timeoutMs"), background ? 0 : TIMEOUT_MS),
         .keep_stdin = background,
         .hold = background && tool_arg_bool(call, STR("hold")),
+        .pty = tool_arg_size(call, STR("pty")),
     };
+    if (spec->pty.cols && !background) {
+        err_set(err, ERR_INVALID, "pty is for commands in the background");
+        return err_remedy(err, "set background, too, and feed it with command_input");
+    }
     if (tool_check_nul("command", spec->command, err) < 0 ||
         tool_check_nul("cwd", spec->cwd, err) < 0)
         return -1;

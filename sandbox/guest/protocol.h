@@ -48,9 +48,9 @@ enum guest_type {
                        * id, struct zygote_destroyed */
 
     /* server -> guest */
-    GUEST_EXEC =
-        32,        /* struct guest_exec + tail, fds: stdin, stdout, stderr
-                    * -> GUEST_STARTED or GUEST_FAILED, later GUEST_EXITED with the same id */
+    GUEST_EXEC = 32, /* struct guest_exec + tail, fds: stdin, stdout, stderr (none with
+                      * a terminal) -> GUEST_STARTED or GUEST_FAILED, later GUEST_EXITED
+                      * with the same id */
     GUEST_KILL,    /* struct guest_kill -> GUEST_DONE when all are dead, GUEST_FAILED */
     GUEST_OPEN,    /* struct guest_open + tail (path) -> GUEST_OPENED + fd */
     GUEST_COMMIT,  /* struct guest_commit: a file opened for writing takes its place
@@ -59,7 +59,7 @@ enum guest_type {
     GUEST_HALT,    /* header only: ends every process but the guest -> GUEST_DONE */
     /* guest -> server */
     GUEST_READY,   /* id 0, struct guest_ready + fd: the proxy's listener. Sent once. */
-    GUEST_STARTED, /* struct guest_started */
+    GUEST_STARTED, /* struct guest_started + fd: the terminal's master, if it has one */
     GUEST_EXITED,  /* struct guest_exited */
     GUEST_OPENED,  /* struct guest_opened + fd */
     GUEST_DONE,    /* header only */
@@ -165,6 +165,8 @@ enum guest_place { PLACE_WORKSPACE, PLACE_HOME, PLACE_TMP, PLACES };
  * environment. */
 struct guest_exec {
     uint32_t argc, envc;
+    uint16_t cols, rows; /* of a terminal made inside, its controlling one; 0: none */
+    uint32_t reserved;
 };
 
 struct guest_started {
@@ -227,6 +229,7 @@ enum guest_what {
     GUEST_WHAT_NO_COMMAND,  /* argv[0] not found */
     GUEST_WHAT_BAD_CWD,
     GUEST_WHAT_BAD_REQUEST,
+    GUEST_WHAT_NO_TERMINAL,
     GUEST_WHAT_STEP, /* a step of the set-up: the tail names it */
 };
 

@@ -5,6 +5,7 @@
 #include "base/fd.h"
 #include "sandbox/guest/guest.h"
 #include "sandbox/guest/processes.h"
+#include "sandbox/guest/terminal.h"
 #include "sandbox/guest/watch.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +14,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -146,6 +148,7 @@ struct spawn {
     char **argv, **envp;
     const char *program, *cwd;
     int fds[3];
+    struct terminal terminal; /* -1, -1: none */
     const struct seccomp_wishes *wishes;
     uint64_t data_limit, file_limit;
     uint32_t process_limit;
@@ -167,6 +170,8 @@ static void child(struct spawn *s)
     for (int i = 0; i < 3; i++)
         if (dup2(s->fds[i], i) < 0)
             goto failed;
+    if (s->terminal.side >= 0 && ioctl(0, TIOCSCTTY, 0) < 0)
+        goto failed;
     struct rlimit data = {s->data_limit, s->data_limit};
     struct rlimit processes = {s->process_limit, s->process_limit};
     struct rlimit file = {s->file_limit, s->file_limit};
@@ -244,6 +249,10 @@ _Noreturn static void supervise(struct spawn *s, uint32_t id, int ready)
 {
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     pid_t leader = spawn(s, -1);
+    /* Their ends are the command's to close. */
+    terminal_close(&s->terminal);
+    for (int i = 0; i < 3; i++)
+        close(s->fds[i]);
     int32_t start[3] = {leader, (int32_t)s->what, s->sys};
     if (write(ready, start, sizeof start) != sizeof start || leader < 0)
         _exit(1);
@@ -347,49 +356,82 @@ static struct command *free_command(void)
     return NULL;
 }
 
-void run_exec(struct guest *g, struct wire_message *m)
+static void set_rlimits(const struct guest *g, struct spawn *s)
 {
-    struct guest_exec request;
-    struct spawn s = {.wishes = &g->wishes};
-    static char program[4096];
-    struct command *c = free_command();
-    if (m->body_bytes != sizeof request || m->fd_count != 3 || !c) {
-        guest_fail(g, m->id, GUEST_WHAT_BAD_REQUEST, c ? EINVAL : EAGAIN, "exec");
-        return;
-    }
-    memcpy(&request, m->body, sizeof request);
-    if (read_strings(m, &request, &s) < 0) {
-        guest_fail(g, m->id, GUEST_WHAT_BAD_REQUEST, EINVAL, "exec");
-        return;
-    }
-    s.program = find_program(s.envp, s.argv[0], program, sizeof program);
-    memcpy(s.fds, m->fds, sizeof s.fds);
     if (!g->relaxed && !(g->layers & LAYER_CGROUP_MEMORY))
-        s.data_limit = g->memory_bytes;
-    s.file_limit = g->file_bytes;
+        s->data_limit = g->memory_bytes;
+    s->file_limit = g->file_bytes;
     if (!(g->layers & (LAYER_CGROUP_PIDS | LAYER_PID_MAX)))
-        s.process_limit = g->pids + g->pids_before;
-    *c = (struct command){.id = m->id,
-                          .used = true,
-                          .group = -1,
-                          .oom_before = last_oom,
-                          .pids_before = last_pids};
+        s->process_limit = g->pids + g->pids_before;
+}
+
+/* Its descriptors: three that came along, or a terminal made here. */
+static int set_streams(struct spawn *s, const struct wire_message *m,
+                       const struct guest_exec *request)
+{
+    s->terminal = (struct terminal){-1, -1};
+    if (!request->cols) {
+        memcpy(s->fds, m->fds, sizeof s->fds);
+        return 0;
+    }
+    if (terminal_open(&s->terminal, request->cols, request->rows) < 0)
+        return -1;
+    for (int i = 0; i < 3; i++)
+        s->fds[i] = s->terminal.side;
+    return 0;
+}
+
+static void start_leader(struct guest *g, struct command *c, struct spawn *s)
+{
     if (g->layers & LAYER_CGROUP_KILL) {
         c->group = take_group(g);
-        c->leader = spawn(&s, c->group >= 0 ? groups[c->group].dir : -1);
+        c->leader = spawn(s, c->group >= 0 ? groups[c->group].dir : -1);
     } else {
-        c->leader = spawn_supervised(&s, m->id, &c->supervisor);
+        c->leader = spawn_supervised(s, c->id, &c->supervisor);
     }
     if (c->leader < 0) {
         if (c->group >= 0)
             groups[c->group].busy = false;
         c->used = false;
-        guest_fail(g, m->id, s.what, s.sys, "");
+        guest_fail(g, c->id, s->what, s->sys, "");
         return;
     }
     command_count++;
     struct guest_started started = {.pid = (uint32_t)c->leader};
-    guest_answer(g, GUEST_STARTED, m->id, &started, sizeof started);
+    guest_answer_fd(g, &(struct wire_out){.type = GUEST_STARTED,
+                                          .id = c->id,
+                                          .body = &started,
+                                          .body_bytes = sizeof started,
+                                          .fds = &s->terminal.master,
+                                          .fd_count = s->terminal.master >= 0});
+}
+
+void run_exec(struct guest *g, struct wire_message *m)
+{
+    struct guest_exec request = {0};
+    struct spawn s = {.wishes = &g->wishes};
+    static char program[4096];
+    struct command *c = free_command();
+    if (m->body_bytes == sizeof request)
+        memcpy(&request, m->body, sizeof request);
+    if (m->fd_count != (request.cols ? 0 : 3) || !c ||
+        read_strings(m, &request, &s) < 0) {
+        guest_fail(g, m->id, GUEST_WHAT_BAD_REQUEST, c ? EINVAL : EAGAIN, "exec");
+        return;
+    }
+    if (set_streams(&s, m, &request) < 0) {
+        guest_fail(g, m->id, GUEST_WHAT_NO_TERMINAL, errno, "");
+        return;
+    }
+    s.program = find_program(s.envp, s.argv[0], program, sizeof program);
+    set_rlimits(g, &s);
+    *c = (struct command){.id = m->id,
+                          .used = true,
+                          .group = -1,
+                          .oom_before = last_oom,
+                          .pids_before = last_pids};
+    start_leader(g, c, &s);
+    terminal_close(&s.terminal);
 }
 
 static void count_events(struct guest *g)

@@ -54,7 +54,9 @@ static void on_turn(void *ctx)
 void false_guest_init(struct false_guest *f)
 {
     struct err err;
-    struct sandbox_config config = {.temp_dir = "/tmp", .state_dir = "/nonexistent"};
+    /* No other way of launching is tried. */
+    struct sandbox_config config = {
+        .temp_dir = "/tmp", .state_dir = "/nonexistent", .require_level = 2};
     sandbox_limits_default(&config.limits);
     *f = (struct false_guest){.guest = -1, .backend = sandbox_local};
     f->backend.start = start;
@@ -113,6 +115,7 @@ bool false_guest_create(struct false_guest *f)
 
 bool false_guest_ready(struct false_guest *f)
 {
+    static const char places[] = "/workspace\0/root\0/tmp\0";
     struct guest_ready ready = {.version = GUEST_PROTOCOL_VERSION};
     struct sockaddr_in any = {.sin_family = AF_INET,
                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -124,6 +127,7 @@ bool false_guest_ready(struct false_guest *f)
     int rc = false_guest_say(f, &(struct wire_out){.type = GUEST_READY,
                                                    .body = &ready,
                                                    .body_bytes = sizeof ready,
+                                                   .tail = {places, sizeof places - 1},
                                                    .fds = &listener,
                                                    .fd_count = 1});
     fd_close(&listener);
