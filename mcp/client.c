@@ -1,33 +1,10 @@
 /* The client side: numbers its requests, matches the answers, answers what servers ask.
  * Requests have numbers of ours as ids, and the same numbers as progress tokens.
  * Specification: "Lifecycle" of the legacy revisions, "Versioning" of 2026-07-28. */
-#include "mcp/client.h"
 #include "base/mem.h"
-#include "mcp/errors.h"
-#include "mcp/jsonrpc.h"
-#include "mcp/protocol.h"
+#include "mcp/client_internal.h"
 
 enum { OUT_MAX = 128 * 1024 * 1024, OUT_KEEP = 1024 * 1024 };
-
-struct pending {
-    struct pending *next;
-    uint64_t number;
-    client_result_fn *fn;
-    void (*on_progress)(void *ctx, double progress, double total, struct str message);
-    void *ctx;
-};
-
-struct client {
-    struct client_config config;
-    enum mcp_era era;
-    struct buf out;
-    struct arena arena;
-    struct pending *pending;
-    uint64_t last_number;
-    client_result_fn *open_fn;
-    void *open_ctx;
-    bool receiving, woken, closing;
-};
 
 struct client *client_new(const struct client_config *config)
 {
@@ -38,15 +15,25 @@ struct client *client_new(const struct client_config *config)
     return c;
 }
 
+static void free_pending(struct pending *p)
+{
+    mem_free(p->method);
+    mem_free(p->state);
+    buf_finish(&p->params);
+    buf_finish(&p->round);
+    mem_free(p);
+}
+
 void client_lost(struct client *c, const struct err *err)
 {
+    client_forget_questions(c, 0);
     struct pending *all = c->pending;
     c->pending = NULL; /* what callbacks send now is not of the lost connection */
     while (all) {
         struct pending *p = all;
         all = p->next;
         p->fn(p->ctx, (struct json){0}, err);
-        mem_free(p);
+        free_pending(p);
     }
 }
 
@@ -90,8 +77,7 @@ static void blank_newlines(char *p, size_t n)
         *at = ' ';
 }
 
-/* -1: the message did not fit and is taken back. */
-static int end_message(struct client *c, size_t start)
+int client_end_message(struct client *c, size_t start)
 {
     buf_addc(&c->out, '\n');
     if (c->out.overflow) {
@@ -124,7 +110,8 @@ static void write_meta(struct client *c, struct json_writer *w, uint64_t progres
     if (c->era == MCP_MODERN) {
         jw_key_cstr(w, MCP_META "protocolVersion", MCP_MODERN_VERSION);
         write_client_info(c, w, MCP_META "clientInfo");
-        jw_key_raw(w, MCP_META "clientCapabilities", STR("{}"));
+        jw_key(w, MCP_META "clientCapabilities");
+        client_write_capabilities(c, w);
     }
     if (progress_token)
         jw_key_i64(w, "progressToken", (int64_t)progress_token);
@@ -153,31 +140,52 @@ static struct str members(struct str s)
     return s;
 }
 
-static void write_request(struct client *c, uint64_t number,
-                          const struct client_request *request)
+/* What a request says besides its id and its answers. */
+struct said {
+    const char *method;
+    struct str params;
+    bool progress;
+};
+
+static void write_request(struct client *c, const struct pending *p,
+                          const struct said *said)
 {
     struct json_writer w;
     size_t start = c->out.n;
     jw_init(&w, &c->out);
     jw_object(&w);
     jw_key_cstr(&w, "jsonrpc", "2.0");
-    jw_key_i64(&w, "id", (int64_t)number);
-    jw_key_cstr(&w, "method", request->method);
+    jw_key_i64(&w, "id", (int64_t)p->id);
+    jw_key_cstr(&w, "method", said->method);
     jw_key(&w, "params");
     jw_object(&w);
-    write_meta(c, &w, request->progress ? number : 0);
-    struct str inside = members(request->params);
+    write_meta(c, &w, said->progress ? p->id : 0);
+    struct str inside = members(said->params);
     if (inside.n)
         jw_raw(&w, inside);
+    if (p->round.n) {
+        jw_key_raw(&w, "inputResponses", buf_str(&p->round));
+        buf_addc(&c->out, '}');
+    }
+    if (p->state)
+        jw_key_raw(&w, "requestState", str_of(p->state));
     jw_end_object(&w);
     jw_end_object(&w);
     blank_newlines(c->out.p + start, c->out.n - start);
 }
 
-static struct pending *take_pending(struct client *c, int64_t number)
+struct pending *client_pending(struct client *c, uint64_t number)
+{
+    struct pending *p = c->pending;
+    while (p && p->number != number)
+        p = p->next;
+    return p;
+}
+
+static struct pending *take_pending(struct client *c, uint64_t number)
 {
     for (struct pending **at = &c->pending; *at; at = &(*at)->next)
-        if ((int64_t)(*at)->number == number) {
+        if ((*at)->number == number) {
             struct pending *p = *at;
             *at = p->next;
             return p;
@@ -185,32 +193,81 @@ static struct pending *take_pending(struct client *c, int64_t number)
     return NULL;
 }
 
+/* By what is on the wire. */
+static struct pending *find_id(struct client *c, struct json id)
+{
+    int64_t number = 0;
+    struct pending *p = json_i64(id, &number) ? c->pending : NULL;
+    while (p && (int64_t)p->id != number)
+        p = p->next;
+    return p;
+}
+
+void client_fail(struct client *c, uint64_t number, const struct err *err)
+{
+    client_forget_questions(c, number);
+    struct pending *p = take_pending(c, number);
+    if (!p)
+        return;
+    p->fn(p->ctx, (struct json){0}, err);
+    free_pending(p);
+}
+
 static void refuse_request(struct client *c, uint64_t number)
 {
-    struct pending *p = take_pending(c, (int64_t)number);
     struct err err;
     if (c->closing)
         err_set(&err, ERR_CANCELLED, "the client is closing");
     else
         err_set(&err, ERR_LIMIT, "the server does not read: over %d MiB wait for it",
                 OUT_MAX >> 20);
-    p->fn(p->ctx, (struct json){0}, &err);
-    mem_free(p);
+    client_fail(c, number, &err);
+}
+
+static void send(struct client *c, struct pending *p, const struct said *said)
+{
+    size_t start = c->out.n;
+    p->id = ++c->last_number;
+    write_request(c, p, said);
+    uint64_t number = p->number;
+    if (client_end_message(c, start) < 0 || c->closing)
+        refuse_request(c, number);
+}
+
+void client_resend(struct client *c, struct pending *p)
+{
+    send(c, p,
+         &(struct said){.method = p->method,
+                        .params = buf_str(&p->params),
+                        .progress = p->progress});
+}
+
+/* A modern server may ask for it to be sent again. */
+static void keep_request(struct client *c, struct pending *p,
+                         const struct client_request *request)
+{
+    if (c->era != MCP_MODERN || !client_can_be_asked(c))
+        return;
+    p->method = mem_strndup(request->method, str_of(request->method).n);
+    buf_init(&p->params, OUT_MAX);
+    buf_adds(&p->params, request->params);
+    p->progress = request->progress;
 }
 
 uint64_t client_send(struct client *c, const struct client_request *request)
 {
     struct pending *p = mem_new(struct pending);
-    uint64_t number = p->number = ++c->last_number;
+    uint64_t number = p->number = c->last_number + 1; /* its first id, too */
     p->fn = request->fn;
     p->on_progress = request->on_progress;
     p->ctx = request->ctx;
     p->next = c->pending;
     c->pending = p;
-    size_t start = c->out.n;
-    write_request(c, number, request);
-    if (end_message(c, start) < 0 || c->closing)
-        refuse_request(c, number);
+    keep_request(c, p, request);
+    send(c, p,
+         &(struct said){.method = request->method,
+                        .params = request->params,
+                        .progress = request->progress});
     return number;
 }
 
@@ -244,23 +301,22 @@ static void notify(struct client *c, const char *method, struct str params)
     if (params.n)
         jw_key_raw(&w, "params", params);
     jw_end_object(&w);
-    end_message(c, start); /* one that does not fit is lost, as the server is */
+    client_end_message(c, start); /* one that does not fit is lost, as the server is */
 }
 
 void client_cancel(struct client *c, uint64_t request)
 {
-    struct pending *p = take_pending(c, (int64_t)request);
+    struct pending *p = client_pending(c, request);
     if (!p)
         return;
     struct buf params;
     struct err err;
     buf_init(&params, 256);
-    buf_addf(&params, "{\"requestId\":%llu}", (unsigned long long)request);
+    buf_addf(&params, "{\"requestId\":%llu}", (unsigned long long)p->id);
     notify(c, "notifications/cancelled", buf_str(&params));
     buf_finish(&params);
     err_set(&err, ERR_CANCELLED, "cancelled");
-    p->fn(p->ctx, (struct json){0}, &err);
-    mem_free(p);
+    client_fail(c, request, &err);
 }
 
 static void on_initialized(void *ctx, struct json result, const struct err *err)
@@ -288,7 +344,8 @@ static void send_initialize(struct client *c)
     jw_init(&w, &params);
     jw_object(&w);
     jw_key_str(&w, "protocolVersion", protocol_newest_legacy()->name);
-    jw_key_raw(&w, "capabilities", STR("{}"));
+    jw_key(&w, "capabilities");
+    client_write_capabilities(c, &w);
     write_client_info(c, &w, "clientInfo");
     jw_end_object(&w);
     c->era = MCP_LEGACY;
@@ -341,8 +398,7 @@ void client_open(struct client *c, client_result_fn *fn, void *ctx)
 
 static void receive_response(struct client *c, const struct rpc *rpc, struct json id)
 {
-    int64_t number = 0;
-    struct pending *p = json_i64(id, &number) ? take_pending(c, number) : NULL;
+    struct pending *p = find_id(c, id);
     if (!p)
         return; /* cancelled meanwhile, or not ours */
     if (json_type(rpc->error) == JSON_OBJECT || !json_present(rpc->result)) {
@@ -353,29 +409,15 @@ static void receive_response(struct client *c, const struct rpc *rpc, struct jso
         err_set(&err, ERR_PROTOCOL, "the server answered: %.*s (%lld)",
                 text.n > 180 ? 180 : (int)text.n, text.p ? text.p : "",
                 (long long)code);
-        p->fn(p->ctx, (struct json){0}, &err);
+        client_fail(c, p->number, &err);
+    } else if (c->era == MCP_MODERN && rpc_is(json_get(rpc->result, STR("resultType")),
+                                              STR("input_required"))) {
+        client_input_required(c, p, rpc->result);
     } else {
+        take_pending(c, p->number);
         p->fn(p->ctx, rpc->result, NULL);
+        free_pending(p);
     }
-    mem_free(p);
-}
-
-static void receive_request(struct client *c, const struct rpc *rpc)
-{
-    struct json_writer w;
-    size_t start = c->out.n;
-    jw_init(&w, &c->out);
-    if (json_str_is(rpc->method, STR("ping"))) {
-        jw_object(&w);
-        jw_key_cstr(&w, "jsonrpc", "2.0");
-        jw_key_raw(&w, "id", rpc->id);
-        jw_key_raw(&w, "result", STR("{}"));
-        jw_end_object(&w);
-    } else {
-        rpc_begin_error(&w, rpc->id, RPC_METHOD_NOT_FOUND, "Method not found");
-        rpc_end_error(&w);
-    }
-    end_message(c, start);
 }
 
 static void receive_notification(struct client *c, const struct rpc *rpc)
@@ -388,13 +430,15 @@ static void receive_notification(struct client *c, const struct rpc *rpc)
         json_f64(json_get(rpc->params, STR("progress")), &progress);
         json_f64(json_get(rpc->params, STR("total")), &total);
         for (struct pending *p = c->pending; p; p = p->next)
-            if ((int64_t)p->number == number && p->on_progress) {
+            if ((int64_t)p->id == number && p->on_progress) {
                 p->on_progress(
                     p->ctx, progress, total,
                     json_str(json_get(rpc->params, STR("message")), &c->arena));
                 break;
             }
     }
+    if (str_eq(method, STR("notifications/cancelled")))
+        client_withdrawn(c, json_raw(json_get(rpc->params, STR("requestId"))));
     if (c->config.on_notification)
         c->config.on_notification(c->config.ctx, method, rpc->params);
 }
@@ -418,7 +462,7 @@ int client_recv(struct client *c, struct str text, struct err *err)
             receive_response(c, &rpc, json_get(json_root(&doc), STR("id")));
             break;
         case RPC_REQUEST:
-            receive_request(c, &rpc);
+            client_asked(c, &rpc);
             break;
         case RPC_NOTIFICATION:
             receive_notification(c, &rpc);

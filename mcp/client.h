@@ -15,9 +15,32 @@ struct client;
 
 enum client_era { CLIENT_AUTO, CLIENT_LEGACY, CLIENT_MODERN };
 
+/* A directory that the server may be told of. */
+struct client_root {
+    const char *uri, *name; /* name may be NULL */
+};
+
+/* What the owner of the client answers when a server asks. */
+enum client_asks {
+    CLIENT_ELICITS = 1, /* elicitation/create: a form for the user */
+    CLIENT_SAMPLES = 2, /* sampling/createMessage: for its model */
+};
+
 struct client_config {
     const char *name, *version; /* of this client */
     enum client_era era;
+    /* Servers that ask for roots get these; NULL: none are declared. Borrowed. */
+    const struct client_root *roots;
+    size_t root_count;
+    /* enum client_asks bits: declared, and given to on_asked. Other elicitations are
+     * declined, everything else is refused. */
+    unsigned asks;
+    /* A question: answer it, now or later, with client_answer(). method and params live
+     * during the call. */
+    void (*on_asked)(void *ctx, uint64_t question, struct str method,
+                     struct json params);
+    /* It need not be answered any more. May be NULL. */
+    void (*on_withdrawn)(void *ctx, uint64_t question);
     /* A notification from the server: method and params (absent if none). May be NULL.
      */
     void (*on_notification)(void *ctx, struct str method, struct json params);
@@ -53,6 +76,16 @@ uint64_t client_send(struct client *c, const struct client_request *request);
 /* tools/call with arguments (a JSON object text). */
 uint64_t client_call_tool(struct client *c, const char *tool, struct str arguments,
                           client_result_fn *fn, void *ctx);
+/* Answers a question of on_asked() with a result object (JSON text without raw
+ * newlines). -1: nobody waits for it any more, or the output is full. */
+int client_answer(struct client *c, uint64_t question, struct str result);
+
+/* All of a list, page after page: fn gets the array of each page ("tools" of
+ * "tools/list"), then once an absent one: the end, with err if it is not complete. */
+typedef void client_page_fn(void *ctx, struct json items, const struct err *err);
+void client_list(struct client *c, const char *method, const char *key,
+                 client_page_fn *fn, void *ctx);
+
 /* The era that was found; sensible once client_open's fn was called without an error.
  */
 bool client_is_modern(const struct client *c);
