@@ -1,0 +1,138 @@
+#include "base/log.h"
+#include "net/http_server/private.h"
+
+enum {
+    REFUSAL_MAX = 4096,
+    DROP_SENT = 1024 * 1024, /* of what is gone, before more is added */
+};
+
+/* Pages of allowed origins may read the answer. */
+static void write_cors(struct http_exchange *ex, struct buf *b)
+{
+    struct str origin = ex->head.origin;
+    struct http_policy policy = http_conn_policy(ex->conn);
+    if (!origin.p || memchr(origin.p, '\r', origin.n) ||
+        memchr(origin.p, '\n', origin.n) || !http_origin_allowed(origin, &policy))
+        return;
+    buf_addf(b, "Access-Control-Allow-Origin: %.*s\r\nVary: Origin\r\n",
+             STR_FMT(origin));
+}
+
+/* Up to the line that says how long the answer is. */
+static void begin_head(struct http_exchange *ex, enum http_code status,
+                       const char *type, const char *header)
+{
+    struct buf *b = &ex->out;
+    if (!ex->head.keep_alive || ex->conn->server->stopping || ex->chunks)
+        ex->close = true;
+    buf_addf(b, "HTTP/1.1 %d %s\r\n", status, http_reason(status));
+    if (type)
+        buf_addf(b, "Content-Type: %s\r\n", type);
+    if (header)
+        buf_addz(b, header);
+    write_cors(ex, b);
+    if (ex->close)
+        buf_addz(b, "Connection: close\r\n");
+}
+
+static void ended(struct http_exchange *ex)
+{
+    ex->state = HTTP_ENDED;
+    http_ask_writable(ex);
+}
+
+void http_answer(struct http_exchange *ex, enum http_code status, const char *type,
+                 struct str text, const char *header)
+{
+    begin_head(ex, status, type, header);
+    if (status != HTTP_NO_CONTENT)
+        buf_addf(&ex->out, "Content-Length: %zu\r\n", text.n);
+    buf_addz(&ex->out, "\r\n");
+    if (!ex->bare)
+        buf_adds(&ex->out, text);
+    ended(ex);
+}
+
+static void write_refusal_body(const struct http_server *server, struct buf *to,
+                               const struct http_refusal *refusal)
+{
+    server->config.app->write_refusal(server->config.ctx, to, refusal);
+}
+
+void http_answer_refusal(struct http_exchange *ex, const struct http_refusal *refusal)
+{
+    struct buf text;
+    ex->close |= refusal->close;
+    buf_init(&text, REFUSAL_MAX);
+    write_refusal_body(ex->conn->server, &text, refusal);
+    http_answer(ex, refusal->status, "application/json", buf_str(&text),
+                refusal->header);
+    buf_finish(&text);
+}
+
+void http_write_refusal(const struct http_server *server, struct buf *to,
+                        const struct http_refusal *refusal)
+{
+    struct buf text;
+    buf_init(&text, REFUSAL_MAX);
+    write_refusal_body(server, &text, refusal);
+    buf_addf(to,
+             "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n%s"
+             "Connection: close\r\nContent-Length: %zu\r\n\r\n",
+             refusal->status, http_reason(refusal->status),
+             refusal->header ? refusal->header : "", text.n);
+    buf_adds(to, buf_str(&text));
+    buf_finish(&text);
+}
+
+void http_stream(struct http_exchange *ex, enum http_code status, const char *type,
+                 const char *header)
+{
+    ex->state = HTTP_STREAM;
+    ex->chunked = ex->head.keep_alive;
+    if (!ex->chunked)
+        ex->close = true;
+    begin_head(ex, status, type, header);
+    buf_addz(&ex->out, ex->chunked ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n");
+    http_ask_writable(ex);
+}
+
+void http_stream_add(struct http_exchange *ex, struct str bytes)
+{
+    if (ex->state != HTTP_STREAM || bytes.n == 0)
+        return;
+    if (ex->sent >= DROP_SENT) {
+        buf_drop(&ex->out, ex->sent);
+        ex->sent = 0;
+    }
+    if (ex->chunked)
+        buf_addf(&ex->out, "%zx\r\n", bytes.n);
+    buf_adds(&ex->out, bytes);
+    if (ex->chunked)
+        buf_addz(&ex->out, "\r\n");
+    if (ex->out.overflow) {
+        log_warn("giving up on a client that does not read its stream");
+        http_stream_cut(ex);
+        return;
+    }
+    http_ask_writable(ex);
+}
+
+void http_stream_end(struct http_exchange *ex)
+{
+    if (ex->state != HTTP_STREAM)
+        return;
+    if (ex->chunked)
+        buf_addz(&ex->out, "0\r\n\r\n");
+    ended(ex);
+}
+
+void http_stream_cut(struct http_exchange *ex)
+{
+    http_conn_close(ex->conn);
+}
+
+size_t http_waiting(const struct http_exchange *ex)
+{
+    return ex->out.n - ex->sent;
+}

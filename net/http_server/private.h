@@ -1,0 +1,71 @@
+/* Private to net/http_server: what its files share. */
+#pragma once
+#include "net/http_server/server.h"
+#include <libwebsockets.h>
+
+enum { HTTP_WRITE_BYTES = 256 * 1024 /* of one lws_write() */ };
+
+struct http_server {
+    struct http_server_config config;
+    struct loop *loop;
+    struct lws_context *lws;
+    struct lws_vhost *plain, *tls; /* NULL: not used */
+    void *tls_ctx;                 /* OpenSSL's SSL_CTX of the vhost */
+    struct lws_protocols plain_protocols[3], tls_protocols[2];
+    struct listening {
+        struct http_server *server;
+        struct listener *listener;
+        bool is_unix, local;
+    } * listening;
+    size_t listening_count;
+    struct http_conn *conns; /* all, most recent first */
+    size_t conn_count;
+    struct buf scratch; /* a frame that is being written */
+    struct loop_signal *signals[3];
+    struct loop_timer *grace;
+    bool stopping, stopped;
+};
+
+/* One accepted connection: HTTP requests one after the other, or a WebSocket. */
+struct http_conn {
+    struct http_server *server;
+    struct lws *wsi;
+    const struct listening *from;
+    struct http_conn *next, **at;
+    struct http_exchange *exchange; /* the request in hand */
+    void *socket_app;
+    bool is_socket, paused, wrote;
+    int close_code; /* of a WebSocket; 0: it stays open */
+    bool closing;   /* at the next chance */
+};
+
+/* server.c: ends the connection soon, whether it is writable or not. */
+void http_conn_close(struct http_conn *conn);
+struct http_policy http_conn_policy(const struct http_conn *conn);
+
+/* head.c: the head of the request that libwebsockets has parsed. Strings live in *a. */
+void http_head_read(struct lws *wsi, struct arena *a, struct http_head *head);
+struct str http_head_custom(struct lws *wsi, struct arena *a, const char *name);
+
+/* exchange.c: callbacks of a connection that is not a WebSocket. -1: close it. */
+int http_on_request(struct http_conn *conn);
+int http_on_body(struct http_conn *conn, struct str bytes);
+int http_on_body_end(struct http_conn *conn);
+int http_on_writable(struct http_conn *conn);
+int http_on_timer(struct http_conn *conn);
+void http_on_stop(struct http_conn *conn);
+/* The connection is going, or the answer is gone. */
+void http_release(struct http_conn *conn);
+void http_ask_writable(struct http_exchange *ex);
+
+/* answer.c: an answer for a connection that is not an exchange. */
+void http_write_refusal(const struct http_server *server, struct buf *to,
+                        const struct http_refusal *refusal);
+
+/* socket.c */
+int http_socket_on_upgrade(struct http_conn *conn);
+void http_socket_on_open(struct http_conn *conn);
+int http_socket_on_receive(struct http_conn *conn, struct str bytes);
+int http_socket_on_writable(struct http_conn *conn);
+void http_socket_on_stop(struct http_conn *conn);
+void http_socket_gone(struct http_conn *conn);
