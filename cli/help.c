@@ -100,6 +100,28 @@ static void help_aftercare(enum options_verb verb)
             common);
 }
 
+static void help_vercel_api(void)
+{
+    printf(
+        "sandquay vercel-api --listen ADDRESS [flags]\n\n"
+        "Serves the REST API of Vercel Sandbox from sandboxes of this machine: the\n"
+        "official SDK and CLI run against it (docs/vercel.md tells how).\n\n"
+        "  --listen ADDRESS        127.0.0.1:7777, unix:/path, ...; repeatable\n"
+        "  --token TOKEN           what clients must show; --token-env VAR keeps it\n"
+        "                          out of process lists. Without one any is good, and\n"
+        "                          only this machine may connect\n"
+        "  --state-dir DIR         where sandboxes, snapshots and drives are kept\n"
+        "  --allow-host NAME       a further name of this server; repeatable\n"
+        "  --tls-cert, --tls-key   PEM files; read again on SIGHUP\n"
+        "  --pids N                processes and threads of a sandbox (default 512)\n"
+        "  --max-sandboxes N       running at the same time (default 16)\n"
+        "  --max-commands N        running in a sandbox (default 64)\n"
+        "  --keep-output SIZE      kept of each command's output (default 64m)\n"
+        "  --network LIST          what all sandboxes may reach at most\n"
+        "  -v, --verbose           say on stderr what happens\n"
+        "  -h, --help              this text\n");
+}
+
 void help_verb(enum options_verb verb)
 {
     if (verb == OPTIONS_SERVE) {
@@ -141,6 +163,8 @@ void help_verb(enum options_verb verb)
             "  --env NAME=VALUE        a variable; repeatable\n"
             "  --cwd DIR               where it starts (default /workspace)\n%s",
             limits);
+    } else if (verb == OPTIONS_VERCEL_API) {
+        help_vercel_api();
     } else if (verb != OPTIONS_DOCTOR) {
         help_aftercare(verb);
     } else {

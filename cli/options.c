@@ -138,13 +138,16 @@ enum flag {
     FLAG_CWD,
     FLAG_CONNECT,
     FLAG_TTY,
+    FLAG_TOKEN,
+    FLAG_STATE_DIR,
 };
 
 enum {
     RUNS = OPTIONS_EXEC | OPTIONS_SHELL,
     TO_SERVER = OPTIONS_SERVE | RUNS,
     AFTERCARE = OPTIONS_SANDBOXES | OPTIONS_STOP | OPTIONS_RM | OPTIONS_CP,
-    ANY = TO_SERVER | OPTIONS_DOCTOR | AFTERCARE,
+    ANY = TO_SERVER | OPTIONS_DOCTOR | AFTERCARE | OPTIONS_VERCEL_API,
+    TO_SERVERS = TO_SERVER | OPTIONS_VERCEL_API,
 };
 
 struct flag_row {
@@ -158,14 +161,14 @@ static const struct flag_row rows[] = {
     {"--workspace-readonly", no_argument, FLAG_READONLY, TO_SERVER},
     {"--sandbox", required_argument, FLAG_SANDBOX, TO_SERVER},
     {"--memory", required_argument, FLAG_MEMORY, TO_SERVER},
-    {"--pids", required_argument, FLAG_PIDS, TO_SERVER},
+    {"--pids", required_argument, FLAG_PIDS, TO_SERVERS},
     {"--cpus", required_argument, FLAG_CPUS, TO_SERVER},
-    {"--disk", required_argument, FLAG_DISK, TO_SERVER},
-    {"--max-sandboxes", required_argument, FLAG_MAX_SANDBOXES, TO_SERVER},
-    {"--max-commands", required_argument, FLAG_MAX_COMMANDS, TO_SERVER},
-    {"--keep-output", required_argument, FLAG_KEEP_OUTPUT, TO_SERVER},
-    {"--network", required_argument, FLAG_NETWORK, TO_SERVER},
-    {"--network-deny", required_argument, FLAG_NETWORK_DENY, TO_SERVER},
+    {"--disk", required_argument, FLAG_DISK, TO_SERVERS},
+    {"--max-sandboxes", required_argument, FLAG_MAX_SANDBOXES, TO_SERVERS},
+    {"--max-commands", required_argument, FLAG_MAX_COMMANDS, TO_SERVERS},
+    {"--keep-output", required_argument, FLAG_KEEP_OUTPUT, TO_SERVERS},
+    {"--network", required_argument, FLAG_NETWORK, TO_SERVERS},
+    {"--network-deny", required_argument, FLAG_NETWORK_DENY, TO_SERVERS},
     {"--backend", required_argument, FLAG_BACKEND, ANY},
     {"--json", no_argument, FLAG_JSON, OPTIONS_SANDBOXES},
     {"--toolsets", required_argument, FLAG_TOOLSETS, OPTIONS_SERVE},
@@ -177,6 +180,8 @@ static const struct flag_row rows[] = {
     {"--cwd", required_argument, FLAG_CWD, RUNS},
     {"--connect", required_argument, FLAG_CONNECT, RUNS},
     {"--tty", no_argument, FLAG_TTY, OPTIONS_EXEC},
+    {"--token", required_argument, FLAG_TOKEN, OPTIONS_VERCEL_API},
+    {"--state-dir", required_argument, FLAG_STATE_DIR, OPTIONS_VERCEL_API},
     {"--help", no_argument, 'h', ANY},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
@@ -297,6 +302,12 @@ static int take(struct options *o, int flag, const char *text, struct err *err)
     case FLAG_TTY:
         o->tty = true;
         return 0;
+    case FLAG_TOKEN:
+        o->token = text;
+        return 0;
+    case FLAG_STATE_DIR:
+        o->state_dir = text;
+        return 0;
     case FLAG_TOOLSETS:
         return tools_sets_parse(text, &o->toolsets, err);
     case FLAG_REQUIRE_LEVEL:
@@ -375,6 +386,18 @@ static int refuse(int c, char **argv, const char *verb, struct err *err)
     return err_remedy(err, "see sandquay %s --help", verb);
 }
 
+/* vercel-api has its own idea of who may connect. */
+static bool listens_with(enum options_verb verb, const char *flag)
+{
+    static const char *const api[] = {"--listen", "--token-env", "--allow-host",
+                                      "--tls-cert", "--tls-key"};
+    for (size_t i = 0; verb == OPTIONS_VERCEL_API && i < sizeof api / sizeof api[0];
+         i++)
+        if (strcmp(flag, api[i]) == 0)
+            return true;
+    return verb == OPTIONS_SERVE;
+}
+
 static void make_table(struct option *table, enum options_verb verb)
 {
     size_t count, n = 0;
@@ -383,10 +406,12 @@ static void make_table(struct option *table, enum options_verb verb)
         if (rows[i].verbs & verb)
             table[n++] = (struct option){rows[i].flag + 2, rows[i].argument, NULL,
                                          rows[i].value};
-    for (size_t i = 0; verb == OPTIONS_SERVE && i < count; i++)
-        table[n++] = (struct option){
-            listening[i].flag + 2, listening[i].value ? required_argument : no_argument,
-            NULL, LISTENING_FLAG_FIRST + (int)i};
+    for (size_t i = 0; i < count; i++)
+        if (listens_with(verb, listening[i].flag))
+            table[n++] =
+                (struct option){listening[i].flag + 2,
+                                listening[i].value ? required_argument : no_argument,
+                                NULL, LISTENING_FLAG_FIRST + (int)i};
 }
 
 int options_parse(struct options *o, enum options_verb verb, int argc, char **argv,

@@ -23,6 +23,7 @@ enum options_verb {
     OPTIONS_RM = 32,
     OPTIONS_CP = 64,
     OPTIONS_SHELL = 128,
+    OPTIONS_VERCEL_API = 256,
 };
 
 struct options {
@@ -35,7 +36,8 @@ struct options {
     bool json;                     /* sandboxes */
     struct network_policy network; /* see options_finish() */
     bool network_given;
-    struct listening listening; /* serve */
+    struct listening listening;    /* serve, vercel-api */
+    const char *token, *state_dir; /* vercel-api; NULL: not given */
     /* exec */
     uint64_t timeout_ms; /* 0: not given */
     const char *timeout; /* as given */

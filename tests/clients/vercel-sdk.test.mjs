@@ -1,0 +1,278 @@
+// The official SDK @vercel/sandbox, unmodified, against `sandquay vercel-api`: as root and as an
+// ordinary user.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { Sandbox } from '@vercel/sandbox';
+import { owners } from './lib/owners.mjs';
+import { until } from './lib/product.mjs';
+import { auth, serveVercel } from './lib/vercel.mjs';
+
+for (const owner of owners('vercel')) {
+  describe(`the SDK against the server of ${owner.name}`, () => {
+    let api;
+    let options;
+    const create = (more = {}) => Sandbox.create({ ...options, ...more });
+    /** A command's outcome as [exit code, stdout, stderr]. */
+    const outcome = async (finished) => [finished.exitCode, await finished.stdout(), await finished.stderr()];
+    const text = async (sandbox, cmd, args) => (await sandbox.runCommand(cmd, args)).stdout();
+
+    before(async () => {
+      api = await serveVercel(owner, ['--max-sandboxes', '40']);
+      options = { ...auth, fetch: api.fetch };
+    });
+    after(async () => assert.deepEqual(await api.stop(), { code: 0, signal: null }));
+
+    test('create, get, list, delete', async () => {
+      const sandbox = await create({ name: 'first', tags: { env: 't' }, timeout: 600000, resources: { vcpus: 4 } });
+      assert.equal(sandbox.name, 'first');
+      assert.equal(sandbox.status, 'running');
+      assert.equal(sandbox.persistent, true);
+      assert.equal(sandbox.timeout, 600000);
+      assert.equal(sandbox.vcpus, 4);
+      assert.equal(sandbox.memory, 8192);
+      assert.deepEqual(sandbox.tags, { env: 't' });
+      assert.equal((await Sandbox.get({ ...options, name: 'first' })).name, 'first');
+      await assert.rejects(create({ name: 'first' }), /409.*already exists/);
+      const unnamed = await create({ persistent: false });
+      assert.match(unnamed.name, /^[a-z0-9-]+$/);
+      const names = [];
+      for await (const row of await Sandbox.list({ ...options, limit: 1, sortBy: 'name', sortOrder: 'asc' })) names.push(row.name);
+      assert.deepEqual(names, ['first', unnamed.name].sort());
+      const tagged = [];
+      for await (const row of await Sandbox.list({ ...options, tags: { env: 't' } })) tagged.push(row.name);
+      assert.deepEqual(tagged, ['first']);
+      for (const one of [sandbox, unnamed]) await one.delete();
+      await assert.rejects(Sandbox.get({ ...options, name: 'first' }), /404.*Named sandbox 'first' not found for this project/);
+    });
+
+    test('getOrCreate', async () => {
+      let made = 0;
+      const ask = { ...options, name: 'goc', onCreate: () => { made++; } };
+      const one = await Sandbox.getOrCreate(ask);
+      const two = await Sandbox.getOrCreate(ask);
+      assert.equal(made, 1);
+      assert.equal(two.name, one.name);
+      await two.delete();
+    });
+
+    test('what is wrong is told, and nothing is made', async () => {
+      const cases = [
+        [{ name: 'a b' }, /name/], [{ resources: { vcpus: 3 } }, /vcpus/], [{ timeout: 10 }, /timeout/],
+        [{ image: 'me/own:1' }, /image/],
+        [{ networkPolicy: { allow: { 'a.example': [{ transform: [{ headers: { x: 'y' } }] }] } } }, /networkPolicy/],
+      ];
+      for (const [more, pattern] of cases) {
+        await assert.rejects(create(more), (error) => {
+          assert.match(error.message, /Status code 400/);
+          assert.match(error.message, pattern);
+          return true;
+        });
+      }
+      const { json } = await api.ask('GET', '/api/v2/sandboxes?project=prj_test');
+      assert.deepEqual(json, { sandboxes: [], pagination: { count: 0, next: null } });
+    });
+
+    describe('in a sandbox', () => {
+      let sandbox;
+      before(async () => { sandbox = await create({ name: 'work', env: { FROM: 'sandbox', BOTH: 'sandbox' } }); });
+      after(() => sandbox.delete());
+
+      test('commands: output, exit codes, environment, directory, no shell', async () => {
+        assert.deepEqual(await outcome(await sandbox.runCommand('sh', ['-c', 'echo out; echo err >&2; exit 3'])), [3, 'out\n', 'err\n']);
+        assert.deepEqual(await outcome(await sandbox.runCommand('echo', ['$HOME', '*', 'a  b'])), [0, '$HOME * a  b\n', '']);
+        assert.equal(await text(sandbox, 'sh', ['-c', 'echo $0']), 'sh\n');
+        const env = await sandbox.runCommand({ cmd: 'sh', args: ['-c', 'echo $FROM $BOTH $OWN'], env: { BOTH: 'command', OWN: 'x=y' } });
+        assert.equal(await env.stdout(), 'sandbox command x=y\n');
+        assert.equal(await (await sandbox.runCommand({ cmd: 'pwd', cwd: '/tmp' })).stdout(), '/tmp\n');
+        assert.equal(await text(sandbox, 'sh', ['-c', 'kill -9 $$']), '');
+        assert.equal((await sandbox.runCommand('sh', ['-c', 'kill -9 $$'])).exitCode, 137);
+        assert.equal((await sandbox.runCommand({ cmd: 'id', args: ['-u'], sudo: true })).exitCode, 0);
+      });
+
+      test('a program that does not exist', async () => {
+        await assert.rejects(sandbox.runCommand('no-such-program'), (error) => {
+          assert.deepEqual(error.json, { error: { code: 'executable_not_found', message: '[invalid_argument] executable file not found in $PATH: no-such-program' } });
+          return true;
+        });
+        await assert.rejects(sandbox.runCommand({ cmd: 'true', cwd: '/nowhere' }), /400.*nowhere/);
+      });
+
+      test('characters survive any cut; bytes that are none become U+FFFD', async () => {
+        const line = 'ä€😀 "\\'.repeat(20000);
+        await sandbox.writeFiles([{ path: 'text', content: line }]);
+        assert.equal(await text(sandbox, 'cat', ['text']), line);
+        assert.equal(await text(sandbox, 'printf', ['a\\377b\\342\\202']), 'a\ufffdb\ufffd');
+        assert.equal(await text(sandbox, 'sh', ['-c', 'printf "\\342"; sleep 0.05; printf "\\202\\254"']), '€');
+      });
+
+      test('16 MiB of output, and two readers of it', async () => {
+        const bytes = 16 * 1024 * 1024;
+        const args = ['-c', `yes 0123456789 | head -c ${bytes}`];
+        assert.equal((await text(sandbox, 'sh', args)).length, bytes);
+        const command = await sandbox.runCommand({ cmd: 'sh', args, detached: true });
+        const [one, two] = await Promise.all([command.stdout(), command.stdout()]);
+        assert.equal(one.length, bytes);
+        assert.equal(two, one);
+      });
+
+      test('detached: logs from the first byte, wait, kill', async () => {
+        await sandbox.runCommand('mkfifo', ['gate']);
+        const command = await sandbox.runCommand({ cmd: 'sh', args: ['-c', 'echo one; read -r x < gate; echo two >&2; exit 5'], detached: true });
+        assert.equal(command.exitCode, null);
+        const waiting = command.wait();
+        const again = await sandbox.getCommand(command.cmdId);
+        assert.equal(again.exitCode, null);
+        await sandbox.runCommand('sh', ['-c', 'echo x > gate']);
+        assert.equal((await waiting).exitCode, 5);
+        const logs = [];
+        for await (const log of command.logs()) logs.push(log);
+        assert.equal(logs.filter(({ stream }) => stream === 'stdout').map(({ data }) => data).join(''), 'one\n');
+        assert.match(logs.filter(({ stream }) => stream === 'stderr').map(({ data }) => data).join(''), /^two\n$/);
+        for (const [signal, code] of [['SIGTERM', 143], ['SIGKILL', 137], ['SIGINT', 130]]) {
+          const sleeping = await sandbox.runCommand({ cmd: 'sleep', args: ['1000'], detached: true });
+          await sleeping.kill(signal);
+          assert.equal((await sleeping.wait()).exitCode, code, signal);
+        }
+      });
+
+      test('time limits of commands', async () => {
+        assert.equal((await sandbox.runCommand({ cmd: 'sleep', args: ['1000'], timeoutMs: 200 })).exitCode, 137);
+        const detached = await sandbox.runCommand({ cmd: 'sleep', args: ['1000'], timeoutMs: 200, detached: true });
+        assert.equal((await detached.wait()).exitCode, 137);
+      });
+
+      test('a client that leaves does not end the command', async () => {
+        const leaving = new AbortController();
+        const running = sandbox.runCommand({ cmd: 'sh', args: ['-c', 'touch began; sleep 0.3; touch ended'], signal: leaving.signal });
+        await until(async () => (await sandbox.runCommand('test', ['-e', 'began'])).exitCode === 0, 'it runs');
+        leaving.abort();
+        await assert.rejects(running);
+        await until(async () => (await sandbox.runCommand('test', ['-e', 'ended'])).exitCode === 0, 'it has ended by itself');
+      });
+
+      test('files: bytes, modes, names, parents, what is not there', async () => {
+        const bytes = Buffer.from(Array.from({ length: 65536 }, (_, i) => i & 255));
+        await sandbox.writeFiles([
+          { path: 'bytes', content: bytes }, { path: '/tmp/run.sh', content: '#!/bin/sh\necho ran\n', mode: 0o755 },
+          { path: `deep/er/${'n'.repeat(180)}`, content: 'long' }, { path: 'ünï/cödé', content: 'u' }, { path: 'empty', content: '' },
+        ]);
+        assert.ok((await sandbox.readFileToBuffer({ path: 'bytes' })).equals(bytes));
+        assert.equal(await text(sandbox, '/tmp/run.sh'), 'ran\n');
+        assert.equal(await text(sandbox, 'stat', ['-c', '%a', 'bytes', '/tmp/run.sh']), '644\n755\n');
+        await sandbox.writeFiles([{ path: '/tmp/run.sh', content: 'x' }]);
+        assert.equal(await text(sandbox, 'stat', ['-c', '%a', '/tmp/run.sh']), '644\n');
+        assert.equal(await text(sandbox, 'cat', [`deep/er/${'n'.repeat(180)}`]), 'long');
+        assert.equal(await text(sandbox, 'cat', ['ünï/cödé']), 'u');
+        assert.equal((await sandbox.readFileToBuffer({ path: 'empty' })).length, 0);
+        assert.equal((await sandbox.readFileToBuffer({ path: 'run.sh', cwd: '/tmp' })).toString(), 'x');
+        assert.equal(await sandbox.readFileToBuffer({ path: 'nope' }), null);
+        await sandbox.mkDir('made');
+        await assert.rejects(sandbox.mkDir('made'), /error creating directory: .*made: File exists/);
+        await assert.rejects(sandbox.mkDir('no/parent'), /error creating directory: .*No such file or directory/);
+      });
+
+      test('16 MiB up and down', async () => {
+        const bytes = Buffer.alloc(16 * 1024 * 1024);
+        for (let i = 0; i < bytes.length; i += 4) bytes.writeUInt32LE(Math.imul(i, 2654435761) >>> 0, i);
+        await sandbox.writeFiles([{ path: 'large', content: bytes }]);
+        assert.ok((await sandbox.readFileToBuffer({ path: 'large' })).equals(bytes));
+      });
+
+      test('fs', async () => {
+        const { fs } = sandbox;
+        await fs.mkdir('fs/a/b', { recursive: true });
+        await fs.writeFile('fs/f', 'one');
+        await fs.appendFile('fs/f', ' two');
+        assert.equal(await fs.readFile('fs/f', 'utf8'), 'one two');
+        assert.deepEqual((await fs.readdir('fs')).sort(), ['a', 'f']);
+        const kinds = await fs.readdir('fs', { withFileTypes: true });
+        assert.deepEqual(kinds.map((entry) => [entry.name, entry.isDirectory()]).sort(), [['a', true], ['f', false]]);
+        assert.equal((await fs.stat('fs/f')).size, 7);
+        await fs.symlink('f', 'fs/link');
+        assert.equal(await fs.readlink('fs/link'), 'f');
+        assert.ok((await fs.lstat('fs/link')).isSymbolicLink());
+        await fs.chmod('fs/f', 0o600);
+        assert.equal((await fs.stat('fs/f')).mode & 0o777, 0o600);
+        await fs.copyFile('fs/f', 'fs/g');
+        await fs.rename('fs/g', 'fs/h');
+        await fs.truncate('fs/h', 3);
+        assert.equal(await fs.readFile('fs/h', 'utf8'), 'one');
+        assert.equal(await fs.exists('fs/g'), false);
+        await fs.access('fs/h');
+        await assert.rejects(fs.readFile('fs/none', 'utf8'), { code: 'ENOENT' });
+        await assert.rejects(fs.rmdir('fs'), { code: 'ENOTEMPTY' });
+        assert.match(await fs.realpath('fs/link'), /\/fs\/f$/);
+        assert.match(await fs.mkdtemp('/tmp/t-'), /^\/tmp\/t-.{6}$/);
+        await fs.unlink('fs/link');
+        await fs.rm('fs', { recursive: true });
+        assert.equal(await fs.exists('fs'), false);
+      });
+
+      test('update', async () => {
+        await sandbox.update({ tags: { a: 'b' }, timeout: 700000, persistent: true });
+        assert.deepEqual(sandbox.tags, { a: 'b' });
+        assert.equal(sandbox.timeout, 700000);
+      });
+    });
+
+    test('stop keeps the files of persistent ones; the next use resumes', async () => {
+      const resumed = [];
+      const sandbox = await create({ name: 'keeps', env: { WORD: 'kept' }, onResume: (s) => { resumed.push(s.name); } });
+      await sandbox.writeFiles([{ path: 'f', content: 'still here' }]);
+      const first = sandbox.currentSession().sessionId;
+      await sandbox.runCommand({ cmd: 'sleep', args: ['1000'], detached: true });
+      const stopped = await sandbox.stop();
+      assert.equal(stopped.status, 'stopped');
+      assert.equal((await sandbox.stop()).status, 'stopped');
+      assert.equal((await Sandbox.get({ ...options, name: 'keeps' })).status, 'stopped');
+      assert.equal(await text(sandbox, 'sh', ['-c', 'cat f; echo " $WORD"; pgrep -x sleep | wc -l']), 'still here kept\n0\n');
+      assert.notEqual(sandbox.currentSession().sessionId, first);
+      assert.deepEqual(resumed, ['keeps']);
+      const sessions = [];
+      for await (const session of await sandbox.listSessions({ limit: 1 })) sessions.push(session.id);
+      assert.deepEqual(sessions, [sandbox.currentSession().sessionId, first]);
+      await sandbox.delete();
+    });
+
+    test('what is not persistent is gone when it stops', async () => {
+      const sandbox = await create({ name: 'forgets', persistent: false });
+      await sandbox.stop();
+      await assert.rejects(sandbox.runCommand('true'), /no snapshot available/);
+      await sandbox.delete();
+    });
+
+    test('time: it stops when that is over, and can be extended', async () => {
+      const sandbox = await create({ name: 'brief', timeout: 1000 });
+      const before = sandbox.currentSession().timeout;
+      await sandbox.extendTimeout(1000);
+      assert.equal(sandbox.currentSession().timeout, before + 1000);
+      await until(async () => (await Sandbox.get({ ...options, name: 'brief', resume: false })).status === 'stopped', 'its time is over', 15000);
+      await sandbox.delete();
+    });
+
+    test('a session that stops while its command runs ends the stream with a reason', async () => {
+      const sandbox = await create({ name: 'cut' });
+      const command = await sandbox.runCommand({ cmd: 'sh', args: ['-c', 'echo begun; sleep 1000'], detached: true });
+      const logs = command.logs()[Symbol.asyncIterator]();
+      assert.equal((await logs.next()).value.data, 'begun\n');
+      const next = assert.rejects(async () => { await logs.next(); }, { code: 'sandbox_stream_closed' });
+      await sandbox.stop();
+      await next;
+      await assert.rejects(command.kill(), /410/);
+      await sandbox.delete();
+    });
+
+    test('a restart of the server keeps what is persistent', async () => {
+      const before = await create({ name: 'survivor', env: { A: '1' }, tags: { t: 'v' } });
+      await before.writeFiles([{ path: 'f', content: 'survived' }]);
+      const used = api.port;
+      await api.stop();
+      api = await serveVercel(owner, ['--max-sandboxes', '40'], { listen: `127.0.0.1:${used}` });
+      options = { ...auth, fetch: api.fetch };
+      const after_ = await Sandbox.get({ ...options, name: 'survivor' });
+      assert.deepEqual(after_.tags, { t: 'v' });
+      assert.equal(await text(after_, 'sh', ['-c', 'cat f; echo $A']), 'survived1\n');
+      await after_.delete();
+    });
+  });
+}

@@ -1,0 +1,280 @@
+/* The life of a session: it starts, its time runs, it stops. While it changes, who asks
+ * for it waits (struct waiter). */
+#include "base/log.h"
+#include "base/mem.h"
+#include "vercel_api/private.h"
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+enum { MIB_PER_VCPU = 2048, ENV_ROOM = 256 };
+
+static struct sandboxes *set_of(const struct session *s)
+{
+    return s->record->api->set;
+}
+
+void session_wait(struct session *s, struct request *r, session_fn *fn)
+{
+    struct waiter *w = mem_new(struct waiter);
+    *w = (struct waiter){.fn = fn, .request = r};
+    request_hold(r);
+    struct waiter **at = &s->waiters;
+    while (*at)
+        at = &(*at)->next;
+    *at = w;
+}
+
+static void tell(struct session *s, const struct err *err)
+{
+    struct waiter *w = s->waiters;
+    s->waiters = NULL;
+    while (w) {
+        struct waiter *next = w->next;
+        struct request *r = w->request;
+        w->fn(r, s, err);
+        mem_free(w);
+        request_drop(r);
+        w = next;
+    }
+}
+
+static void set_status(struct session *s, enum sandbox_status status)
+{
+    s->status = status;
+    s->updated_ms = s->record->updated_ms = api_now_ms();
+}
+
+/* It runs no more, for whatever reason. */
+static void has_ended(struct session *s, enum sandbox_status status)
+{
+    loop_timer_free(s->timer);
+    s->timer = NULL;
+    s->sandbox = 0;
+    commands_free(s);
+    set_status(s, status);
+    s->stopped_ms = s->updated_ms;
+    if (s->started_ms && s->stopped_ms > s->started_ms)
+        s->record->total_ms += s->stopped_ms - s->started_ms;
+    store_save(s->record);
+}
+
+static void on_timer(void *ctx)
+{
+    struct session *s = ctx;
+    log_info("the time of sandbox %s is over", s->record->name);
+    session_end(s, ENDING_STOP, NULL, NULL);
+}
+
+void session_set_timer(struct session *s)
+{
+    uint64_t now = api_now_ms(), due = s->started_ms + s->timeout_ms;
+    if (!s->timer)
+        s->timer = loop_timer_new(s->record->api->loop, on_timer, s);
+    loop_timer_start(s->timer, due > now ? due - now : 0);
+}
+
+static void remove_deleted(struct record *rec)
+{
+    if (!rec->deleted)
+        return;
+    store_forget(rec);
+    record_free(rec);
+}
+
+static void on_open(void *ctx, const struct sandbox_info *info, const struct err *err)
+{
+    struct session *s = ctx;
+    struct record *rec = s->record;
+    if (err) {
+        struct err copy = *err;
+        has_ended(s, SANDBOX_FAILED);
+        rec->deleted = !rec->has_files; /* nothing is left of what could not be made */
+        tell(s, &copy);
+        remove_deleted(rec);
+        return;
+    }
+    s->sandbox = info->id;
+    if (info->cwd.n && info->cwd.n < sizeof s->cwd) {
+        memcpy(s->cwd, info->cwd.p, info->cwd.n);
+        s->cwd[info->cwd.n] = '\0';
+    }
+    rec->has_files = true;
+    set_status(s, SANDBOX_RUNNING);
+    s->started_ms = s->updated_ms;
+    session_set_timer(s);
+    store_save(rec);
+    tell(s, NULL);
+}
+
+static size_t read_env(const char *json, struct arena *a, struct str env[ENV_ROOM])
+{
+    struct json_doc doc;
+    struct err err;
+    size_t n = 0;
+    if (!json || json_parse(&doc, a, str_of(json), &err) < 0)
+        return 0;
+    for (struct json k = json_first(json_root(&doc)); json_present(k) && n < ENV_ROOM;
+         k = json_next(k)) {
+        struct buf text;
+        buf_init(&text, SANDBOX_ENV_MAX);
+        buf_adds(&text, json_str(k, a));
+        buf_addc(&text, '=');
+        buf_adds(&text, json_str(json_value(k), a));
+        env[n++] = arena_dup(a, buf_str(&text));
+        buf_finish(&text);
+    }
+    return n;
+}
+
+/* What a vCPU stands for, as far as this machine has it. */
+static void limit(struct sandbox_spec *spec, unsigned vcpus)
+{
+    struct sysinfo machine;
+    uint64_t memory = (uint64_t)vcpus * MIB_PER_VCPU << 20;
+    uint64_t cpus = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
+    if (sysinfo(&machine) == 0 &&
+        (uint64_t)machine.totalram * machine.mem_unit < memory)
+        memory = (uint64_t)machine.totalram * machine.mem_unit;
+    spec->memory_bytes = memory;
+    spec->cpu_millis = 1000 * (vcpus < cpus ? vcpus : cpus);
+}
+
+static void on_updated(void *ctx, const struct sandbox_info *info,
+                       const struct err *err)
+{
+    struct session *s = ctx;
+    (void)info;
+    if (err) {
+        on_open(s, NULL, err);
+        return;
+    }
+    sandbox_open(set_of(s), API_OWNER, str_of(s->record->local), on_open, s);
+}
+
+void session_start(struct session *s, struct request *r, session_fn *fn)
+{
+    struct record *rec = s->record;
+    struct arena arena = {0};
+    struct str env[ENV_ROOM];
+    struct sandbox_spec spec = {.name = str_of(rec->local), .env = env};
+    spec.env_count = read_env(rec->env, &arena, env);
+    limit(&spec, s->vcpus);
+    if (rec->has_network)
+        spec.network = &rec->network;
+    session_wait(s, r, fn);
+    if (rec->has_files)
+        sandbox_update(set_of(s), API_OWNER, spec.name, &spec, on_updated, s);
+    else
+        sandbox_create(set_of(s), API_OWNER, &spec, on_open, s);
+    arena_finish(&arena);
+}
+
+static void on_stopped(void *ctx, const struct err *err)
+{
+    struct session *s = ctx;
+    struct record *rec = s->record;
+    struct err copy;
+    if (err)
+        copy = *err;
+    if (err && err->kind == ERR_NOT_FOUND)
+        err = NULL; /* it was gone already */
+    if (!err && (!rec->persistent || s->deleting))
+        rec->has_files = false;
+    if (s->status == SANDBOX_STOPPING)
+        has_ended(s, err ? SANDBOX_FAILED : SANDBOX_STOPPED);
+    rec->deleted = s->deleting && !err;
+    s->deleting = false;
+    tell(s, err ? &copy : NULL);
+    remove_deleted(rec);
+}
+
+void session_end(struct session *s, enum ending how, struct request *r, session_fn *fn)
+{
+    struct record *rec = s->record;
+    s->deleting = how == ENDING_DELETE;
+    if (fn)
+        session_wait(s, r, fn);
+    if (s->status != SANDBOX_RUNNING && !s->deleting) {
+        tell(s, NULL);
+        return;
+    }
+    loop_timer_free(s->timer);
+    s->timer = NULL;
+    commands_free(s);
+    if (s->status == SANDBOX_RUNNING) {
+        s->stop_requested_ms = api_now_ms();
+        set_status(s, SANDBOX_STOPPING);
+    }
+    sandbox_stop(set_of(s), API_OWNER, str_of(rec->local),
+                 rec->persistent && !s->deleting ? SANDBOX_STOP_KEEP
+                                                 : SANDBOX_STOP_DELETE,
+                 on_stopped, s);
+}
+
+void session_look(struct session *s)
+{
+    struct sandbox_info info;
+    struct err err;
+    if (s->status == SANDBOX_RUNNING &&
+        sandbox_get(set_of(s), s->sandbox, &info, &err) < 0)
+        has_ended(s, SANDBOX_ABORTED);
+}
+
+void session_free(struct session *s)
+{
+    while (s->waiters) {
+        struct waiter *next = s->waiters->next;
+        mem_free(s->waiters);
+        s->waiters = next;
+    }
+    loop_timer_free(s->timer);
+    commands_free(s);
+    mem_free(s);
+}
+
+struct session *request_session(struct request *r)
+{
+    struct session *s = session_find(r->api, r->route.ids[0]);
+    if (!s) {
+        api_fail(r, HTTP_NOT_FOUND, "not_found", "Session '%.*s' not found.",
+                 STR_FMT(r->route.ids[0]));
+        return NULL;
+    }
+    session_look(s);
+    switch (s->status) {
+    case SANDBOX_RUNNING:
+        return s;
+    case SANDBOX_PENDING:
+        api_fail(r, HTTP_UNPROCESSABLE, "sandbox_pending", "Sandbox is starting");
+        return NULL;
+    case SANDBOX_STOPPING:
+        api_fail(r, HTTP_UNPROCESSABLE, "sandbox_stopping", "Sandbox is stopping");
+        return NULL;
+    case SANDBOX_SNAPSHOTTING:
+        api_fail(r, HTTP_UNPROCESSABLE, "sandbox_snapshotting",
+                 "Sandbox is creating a snapshot");
+        return NULL;
+    default:
+        api_fail(r, HTTP_GONE, "sandbox_stopped",
+                 "Sandbox has stopped execution and is no longer available");
+        return NULL;
+    }
+}
+
+struct record *request_record(struct request *r)
+{
+    struct str project = request_project(r);
+    if (!project.n) {
+        api_fail(r, HTTP_BAD_REQUEST, "bad_request",
+                 "Invalid request: missing required property `projectId`");
+        return NULL;
+    }
+    struct record *rec = record_find(r->api, project, r->route.ids[0]);
+    if (rec)
+        session_look(rec->current);
+    else
+        api_fail(r, HTTP_NOT_FOUND, "not_found",
+                 "Named sandbox '%.*s' not found for this project.",
+                 STR_FMT(r->route.ids[0]));
+    return rec;
+}
