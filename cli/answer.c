@@ -1,5 +1,13 @@
 #include "cli/answer.h"
 
+static enum err_kind kind_of(struct json code)
+{
+    for (int k = ERR_INVALID; k <= ERR_INTERNAL; k++)
+        if (json_str_is(code, str_of(err_kind_name((enum err_kind)k))))
+            return (enum err_kind)k;
+    return ERR_UNAVAILABLE;
+}
+
 struct json answer_content(struct json result, const struct err *failed,
                            struct arena *a, struct err *err)
 {
@@ -17,7 +25,7 @@ struct json answer_content(struct json result, const struct err *failed,
         struct json problem = json_root(&doc);
         struct str cause = json_str(json_get(problem, STR("cause")), a);
         struct str remedy = json_str(json_get(problem, STR("remedy")), a);
-        err_set(err, ERR_UNAVAILABLE, "%.*s", STR_FMT(cause));
+        err_set(err, kind_of(json_get(problem, STR("code"))), "%.*s", STR_FMT(cause));
         if (remedy.n)
             err_remedy(err, "%.*s", STR_FMT(remedy));
     }

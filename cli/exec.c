@@ -221,10 +221,16 @@ static void on_input(void *ctx, struct json result, const struct err *failed)
         json_present(content) && json_i64(json_get(content, STR("takenBytes")), &taken);
     if (ok && taken >= 0 && (size_t)taken <= x->input.n)
         buf_drop(&x->input, (size_t)taken);
+    /* It has its end, or does not want more: but what cannot be given to any command is
+     * not silently dropped. */
+    bool lost = !json_present(content) && err.kind == ERR_UNAVAILABLE && x->input.n > 0;
     if (!ok || (x->in_eof && x->input.n == 0))
-        x->in_closed = true; /* it has its end, or does not want more */
+        x->in_closed = true;
     arena_finish(&a);
-    read_more(x);
+    if (lost)
+        fail(x, &err);
+    else
+        read_more(x);
 }
 
 static void send_input(struct exec *x)

@@ -60,6 +60,8 @@ struct sandbox_backend {
     bool snapshots_any; /* also of those whose files are not kept */
     bool
         forks; /* create() knows sb->source alone; else it gets a snapshot of it, too */
+    /* How long kill() may take before the sandbox is given up; 0: a few seconds. */
+    uint32_t kill_limit_ms;
 
     /* Calls fn for each attempt that is still known and over `since`, oldest first. */
     void (*network_log)(void *self, struct sandbox *sb, uint64_t since,
@@ -215,6 +217,8 @@ struct sandboxes {
     struct watch *watches;
     uint64_t last_watch;
     struct loop_later *tell;
+    sandbox_doing_fn *doing;
+    void *doing_ctx;
     bool finishing;
 };
 
@@ -222,6 +226,9 @@ void sandbox_created(struct sandbox *sb, int level, uint32_t layers,
                      const char *notice);
 /* Creation failed: the sandbox goes away. */
 void sandbox_failed(struct sandbox *sb, const struct err *err);
+/* Says, to whoever waits, what is going on: "creating the sandbox". */
+void sandbox_doing(struct sandbox *sb, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 /* It was ready and has died: its commands end (status `killed`), it goes away. */
 void sandbox_lost(struct sandbox *sb, const char *why);
 

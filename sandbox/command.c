@@ -98,7 +98,7 @@ static struct command *command_new(struct sandbox *sb, const struct command_spec
              sb->name[0] ? sb->name : "default");
     c->text = text_of(spec);
     c->timeout_ms = spec->timeout_ms;
-    c->input_open = spec->keep_stdin;
+    c->input_open = spec->keep_stdin && set->backend->input;
     c->pty = spec->pty.cols != 0;
     c->hold = spec->hold;
     c->started_us = loop_now_us(set->loop);
@@ -472,6 +472,10 @@ void command_tell(void *ctx)
 int command_input(struct sandboxes *set, uint64_t command, struct str bytes, bool close,
                   size_t *ret_taken, struct err *err)
 {
+    if (!set->backend->input) {
+        sandbox_unsupported(set, "stdin of a running command", err);
+        return err_remedy(err, "write the input to a file, and run: command < file");
+    }
     struct command *c = command_find(set, command);
     if (!c || !c->input_open || c->input_closing) {
         err_set(err, ERR_INVALID, "the command's stdin is not open");
@@ -532,6 +536,7 @@ void command_kill(struct sandboxes *set, uint64_t command, enum command_status s
     c->ending = true;
     if (!c->timer)
         c->timer = loop_timer_new(set->loop, on_timer, c);
-    loop_timer_start(c->timer, KILL_LIMIT_MS);
+    uint32_t limit_ms = set->backend->kill_limit_ms;
+    loop_timer_start(c->timer, limit_ms ? limit_ms : KILL_LIMIT_MS);
     set->backend->kill(set->impl, c);
 }

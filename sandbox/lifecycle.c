@@ -5,6 +5,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "sandbox/backend.h"
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static struct sandbox_op *op_new(struct sandboxes *set, enum sandbox_op_kind kind,
@@ -413,12 +415,12 @@ void sandbox_extend(struct sandboxes *set, uint64_t sandbox, uint64_t duration_m
         err_set(&err, ERR_NOT_FOUND, "the sandbox is not running");
         err_remedy(&err, "use it, and its time starts anew");
         sandbox_op_done(op, &err);
-    } else if (set->backend->extend) {
-        set->backend->extend(set->impl, op);
     } else if (!sb->expires_ms) {
         err_set(&err, ERR_INVALID, "the sandbox has no time limit");
         err_remedy(&err, "nothing needs to be done");
         sandbox_op_done(op, &err);
+    } else if (set->backend->extend) {
+        set->backend->extend(set->impl, op);
     } else {
         sb->expires_ms += duration_ms;
         sandbox_touch(sb);
@@ -509,4 +511,23 @@ void sandbox_touch(struct sandbox *sb)
 {
     sb->used_ms = loop_now_ms(sb->set->loop);
     sandbox_arm(sb);
+}
+
+void sandboxes_on_doing(struct sandboxes *set, sandbox_doing_fn *fn, void *ctx)
+{
+    set->doing = fn;
+    set->doing_ctx = ctx;
+}
+
+void sandbox_doing(struct sandbox *sb, const char *fmt, ...)
+{
+    char text[200];
+    struct sandboxes *set = sb->set;
+    va_list ap;
+    if (!set->doing || set->finishing)
+        return;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    set->doing(set->doing_ctx, sb->owner, sb->id, str_of(text));
 }

@@ -3,6 +3,7 @@
  * to allocate. */
 #include "base/fd.h"
 #include "base/mem.h"
+#include "sandbox/file_error.h"
 #include "sandbox/local.h"
 #include <errno.h>
 #include <signal.h>
@@ -394,50 +395,12 @@ void local_guest_file(struct box *box, struct file_op *op)
 static void explain_file(const struct guest_failed *failed, const char *path,
                          struct err *err)
 {
-    switch (failed->what) {
-    case GUEST_WHAT_IS_DIRECTORY:
-        err_set(err, ERR_INVALID, "%.150s is a directory", path);
-        err_remedy(err, "name a file; `ls` with execute_command lists a directory");
-        return;
-    case GUEST_WHAT_NOT_REGULAR:
-        err_set(err, ERR_INVALID, "%.150s is a pipe, device or socket", path);
-        err_remedy(err, "name a regular file");
-        return;
-    default:
-        break;
-    }
-    err_sys(err, failed->sys, "%.150s", path);
-    switch (failed->sys) {
-    case ENOENT:
-        err->kind = ERR_NOT_FOUND;
-        err_remedy(err, "check the path; relative ones start at /workspace");
-        break;
-    case EACCES:
-    case EPERM:
-    case EROFS:
-        err->kind = ERR_DENIED;
-        err_remedy(err, "use a path below /workspace, /root or /tmp");
-        break;
-    case EEXIST:
-        err->kind = ERR_CONFLICT;
-        err_remedy(err, "name another, or remove it first");
-        break;
-    case ENOSPC:
-    case EDQUOT:
-        err->kind = ERR_LIMIT;
-        err_remedy(err, "delete files, or start the server with a larger --disk");
-        break;
-    case ENOTDIR:
-    case EISDIR:
-    case ELOOP:
-    case ENAMETOOLONG:
-    case EINVAL:
-        err->kind = ERR_INVALID;
-        err_remedy(err, "check the path");
-        break;
-    default:
-        break;
-    }
+    if (failed->what == GUEST_WHAT_IS_DIRECTORY)
+        file_error_directory(path, err);
+    else if (failed->what == GUEST_WHAT_NOT_REGULAR)
+        file_error_not_regular(path, err);
+    else
+        file_error(failed->sys, path, err);
 }
 
 static void file_failed(struct box *box, struct pending *p,

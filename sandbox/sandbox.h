@@ -40,6 +40,7 @@ void sandbox_limits_default(struct sandbox_limits *limits);
 
 struct network_policy;    /* sandbox/network_policy.h */
 struct host_proxy_config; /* sandbox/host_proxy.h */
+struct vercel_config;     /* sandbox/vercel/vercel.h */
 
 /* All strings are borrowed for the life of the sandboxes. */
 struct sandbox_config {
@@ -59,13 +60,15 @@ struct sandbox_config {
     /* What all sandboxes may reach at most; NULL: every public address. */
     const struct network_policy *network;
     const struct host_proxy_config *host_proxy; /* NULL: none */
-    int require_level;                          /* a weaker one is refused; 0: any */
-    bool allow_weak; /* level 4 may be used where nothing better can be had */
-    bool relaxed;    /* sanitizer builds only: no memory rlimits for the guest */
+    const struct vercel_config *vercel;         /* for the vercel backend; else NULL */
+    const char *backend_why; /* "local: there are no Vercel credentials"; or NULL */
+    int require_level;       /* a weaker one is refused; 0: any */
+    bool allow_weak;         /* level 4 may be used where nothing better can be had */
+    bool relaxed; /* sanitizer builds only: no memory rlimits for the guest */
 };
 
 struct sandboxes;
-struct sandbox_backend; /* local, null, later vercel: see sandbox/backend.h */
+struct sandbox_backend; /* see sandbox/backend.h; vercel is in a module of its own */
 extern const struct sandbox_backend sandbox_local, sandbox_null;
 
 int sandboxes_new(struct sandboxes **ret_set, struct loop *loop,
@@ -76,6 +79,11 @@ int sandboxes_new(struct sandboxes **ret_set, struct loop *loop,
 void sandboxes_free(struct sandboxes *set);
 /* "local", "vercel", ... */
 const char *sandboxes_backend(const struct sandboxes *set);
+/* Has fn told what a sandbox that takes its time is doing, for progress. fn may not
+ * change anything here. */
+typedef void sandbox_doing_fn(void *ctx, uint64_t owner, uint64_t sandbox,
+                              struct str text);
+void sandboxes_on_doing(struct sandboxes *set, sandbox_doing_fn *fn, void *ctx);
 /* Ends one owner's unnamed sandboxes (its connection went away) and releases the named
  * ones. */
 void sandboxes_drop_owner(struct sandboxes *set, uint64_t owner);

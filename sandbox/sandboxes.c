@@ -145,6 +145,9 @@ static struct sandbox *sandbox_new(struct sandboxes *set, uint64_t owner,
 void sandbox_release(struct sandbox *sb)
 {
     sb->set->sandbox_slots[(uint32_t)sb->id] = NULL;
+    for (struct sandbox_op *op = sb->set->ops; op; op = op->next)
+        if (op->sandbox == sb)
+            op->sandbox = NULL;
     loop_timer_free(sb->timer);
     owned_spec_finish(&sb->wish);
     mem_free(sb->users);
@@ -228,8 +231,8 @@ void sandbox_created(struct sandbox *sb, int level, uint32_t layers, const char 
     sb->state = SANDBOX_READY;
     sb->level = level;
     sb->layers = layers;
-    snprintf(sb->notice, sizeof sb->notice, "%s%s%s", notice, sb->resumed ? " " : "",
-             sb->resumed ? was_resumed : "");
+    snprintf(sb->notice, sizeof sb->notice, "%s%s%s", notice,
+             notice[0] && sb->resumed ? " " : "", sb->resumed ? was_resumed : "");
     sb->updated_ms = sandbox_unix_ms();
     if (!sb->created_ms)
         sb->created_ms = sb->updated_ms;
