@@ -24,7 +24,9 @@ static const char limits[] =
     "Private\n"
     "                          addresses only when a network names them\n"
     "  --network-deny LIST     addresses and networks that stay refused\n"
-    "  --backend local|auto    where sandboxes live (default auto: local)\n"
+    "  --backend NAME          where sandboxes live: local, vercel, or auto (default): "
+    "vercel\n"
+    "                          where there are credentials for it, else local\n"
     "  --require-level N       refuse to run below isolation level N (1: full)\n"
     "  --allow-weak-isolation  allow level 4 (no namespaces) where nothing better "
     "works\n"
@@ -61,7 +63,9 @@ void help_short(void)
 }
 
 static const char common[] =
-    "  --backend local|auto    where sandboxes live (default auto: local)\n"
+    "  --backend NAME          where sandboxes live: local, vercel, or auto "
+    "(default):\n"
+    "                          vercel where there are credentials for it, else local\n"
     "  -v, --verbose           say on stderr what happens\n"
     "  -h, --help              this text\n";
 

@@ -220,7 +220,7 @@ static int take_backend(struct options *o, const char *text, struct err *err)
             o->backend = text;
             return 0;
         }
-    return err_set(err, ERR_INVALID, "\"%s\" is none of local, auto", text);
+    return err_set(err, ERR_INVALID, "\"%s\" is none of auto, vercel, local", text);
 }
 
 static int take_limit(struct options *o, int flag, const char *text, struct err *err)

@@ -3,6 +3,7 @@
  * needs one. */
 #include "base/log.h"
 #include "base/mem.h"
+#include "cli/backend.h"
 #include "cli/host_network.h"
 #include "cli/serve_web.h"
 #include "cli/verbs.h"
@@ -30,17 +31,6 @@ struct serve {
     struct serve_web *web;
 };
 
-static int pick_backend(const char *name, const struct sandbox_backend **ret_backend,
-                        struct err *err)
-{
-    if (name && strcmp(name, "vercel") == 0) {
-        err_set(err, ERR_UNAVAILABLE, "the vercel backend is not in this build");
-        return err_remedy(err, "use --backend local");
-    }
-    *ret_backend = name && strcmp(name, "null") == 0 ? &sandbox_null : &sandbox_local;
-    return 0;
-}
-
 static int check_workspace(const char *path, struct err *err)
 {
     struct stat st;
@@ -55,8 +45,7 @@ int serve_sandbox_config(const struct options *o, const struct places *places,
                          const struct sandbox_backend **ret_backend,
                          struct sandbox_config *ret_config, struct err *err)
 {
-    if (pick_backend(o->backend, ret_backend, err) < 0 ||
-        check_workspace(o->workspace, err) < 0)
+    if (check_workspace(o->workspace, err) < 0)
         return -1;
     if (o->workspace_readonly && !o->workspace) {
         err_set(err, ERR_INVALID, "--workspace-readonly without --workspace");
@@ -82,6 +71,13 @@ int serve_sandbox_config(const struct options *o, const struct places *places,
         .relaxed = true,
 #endif
     };
+    if (backend_choose(o, places, ret_backend, ret_config, err) < 0)
+        return -1;
+    /* A server without Vercel has nothing to say about it. */
+    if (ret_config->vercel)
+        fprintf(stderr, "sandquay: backend %s\n", ret_config->backend_why);
+    else
+        log_info("backend %s", ret_config->backend_why);
     return 0;
 }
 

@@ -14,8 +14,7 @@ void vercel_request_finish(struct vercel_request *r)
     buf_finish(&r->body);
 }
 
-/* RFC 3986: what is not unreserved is escaped. */
-static void add_escaped(struct buf *b, struct str s)
+void vercel_escape(struct buf *b, struct str s)
 {
     static const char hex[] = "0123456789ABCDEF";
     for (size_t i = 0; i < s.n; i++) {
@@ -37,7 +36,7 @@ static void add_query(struct vercel_request *r, const char *key, struct str valu
         return;
     bool first = str_find(buf_str(&r->path), '?') < 0;
     buf_addf(&r->path, "%c%s=", first ? '?' : '&', key);
-    add_escaped(&r->path, value);
+    vercel_escape(&r->path, value);
 }
 
 static void add_page(struct vercel_request *r, struct str cursor)
@@ -65,7 +64,7 @@ static struct vercel_request of_sandbox(const struct vercel_scope *s,
 {
     struct vercel_request r = request(method, doing, true);
     buf_addz(&r.path, "/v2/sandboxes/");
-    add_escaped(&r.path, name);
+    vercel_escape(&r.path, name);
     buf_addz(&r.path, rest);
     add_query(&r, "teamId", s->team);
     add_query(&r, "projectId", s->project);
@@ -88,7 +87,7 @@ void vercel_request_path(const struct vercel_request *r, struct str session,
 {
     if (r->in_session) {
         buf_addz(to, "/v2/sandboxes/sessions/");
-        add_escaped(to, session);
+        vercel_escape(to, session);
     }
     buf_adds(to, buf_str(&r->path));
 }
@@ -236,9 +235,20 @@ struct vercel_request vercel_update(const struct vercel_scope *s,
     return r;
 }
 
-struct vercel_request vercel_delete(const struct vercel_scope *s, struct str name)
+struct vercel_request vercel_persist(const struct vercel_scope *s, struct str name)
+{
+    struct vercel_request r =
+        of_sandbox(s, "PATCH", "having the sandbox keep its files", name, "");
+    buf_addz(&r.body, "{\"persistent\":true,\"snapshotExpiration\":86400000}");
+    return r;
+}
+
+struct vercel_request vercel_delete(const struct vercel_scope *s, struct str name,
+                                    bool with_snapshots)
 {
     struct vercel_request r = of_sandbox(s, "DELETE", "deleting the sandbox", name, "");
+    if (with_snapshots)
+        add_query(&r, "deleteOrphanSnapshots", STR("true"));
     r.head_ms = LONG_MS;
     return r;
 }
@@ -257,6 +267,17 @@ struct vercel_request vercel_extend(const struct vercel_scope *s, uint64_t durat
     struct vercel_request r =
         in_session(s, "POST", "extending the sandbox's time", "/extend-timeout", true);
     buf_addf(&r.body, "{\"duration\":%llu}", (unsigned long long)duration_ms);
+    return r;
+}
+
+struct vercel_request vercel_network(const struct vercel_scope *s,
+                                     const struct network_policy *policy)
+{
+    struct vercel_request r =
+        in_session(s, "POST", "setting the network's policy", "/network-policy", true);
+    struct json_writer w;
+    jw_init(&w, &r.body);
+    network_policy_write_request(policy, &w);
     return r;
 }
 
@@ -344,7 +365,7 @@ static struct vercel_request of_command(const struct vercel_scope *s,
     struct vercel_request r = request(method, doing, true);
     r.in_session = true;
     buf_addz(&r.path, "/cmd/");
-    add_escaped(&r.path, id);
+    vercel_escape(&r.path, id);
     buf_addz(&r.path, rest);
     add_query(&r, "teamId", s->team);
     return r;
@@ -392,7 +413,7 @@ struct vercel_request vercel_snapshot_delete(const struct vercel_scope *s,
 {
     struct vercel_request r = request("DELETE", "deleting the snapshot", true);
     buf_addz(&r.path, "/v2/sandboxes/snapshots/");
-    add_escaped(&r.path, id);
+    vercel_escape(&r.path, id);
     add_query(&r, "teamId", s->team);
     return r;
 }
@@ -408,7 +429,7 @@ struct vercel_request vercel_project(struct str team, struct str name)
 {
     struct vercel_request r = request("GET", "looking for the project", true);
     buf_addz(&r.path, "/v2/projects/");
-    add_escaped(&r.path, name);
+    vercel_escape(&r.path, name);
     add_query(&r, "teamId", team);
     return r;
 }

@@ -29,6 +29,10 @@ void vercel_request_finish(struct vercel_request *r); /* accepts all-zero */
 void vercel_request_path(const struct vercel_request *r, struct str session,
                          struct buf *to);
 
+/* Appends s as a part of a path or query: what RFC 3986 does not call unreserved is
+ * escaped. */
+void vercel_escape(struct buf *to, struct str s);
+
 struct vercel_create {
     struct str name;
     bool persistent;
@@ -46,11 +50,16 @@ struct vercel_request vercel_get(const struct vercel_scope *s, struct str name,
 struct vercel_request vercel_list(const struct vercel_scope *s, struct str cursor);
 struct vercel_request vercel_update(const struct vercel_scope *s,
                                     const struct vercel_create *c);
-struct vercel_request vercel_delete(const struct vercel_scope *s, struct str name);
+/* From now on stopping it keeps its files, for a day. */
+struct vercel_request vercel_persist(const struct vercel_scope *s, struct str name);
+struct vercel_request vercel_delete(const struct vercel_scope *s, struct str name,
+                                    bool with_snapshots);
 
 /* In a session. */
 struct vercel_request vercel_stop(const struct vercel_scope *s);
 struct vercel_request vercel_extend(const struct vercel_scope *s, uint64_t duration_ms);
+struct vercel_request vercel_network(const struct vercel_scope *s,
+                                     const struct network_policy *policy);
 struct vercel_request vercel_snapshot_take(const struct vercel_scope *s);
 struct vercel_request vercel_mkdir(const struct vercel_scope *s, struct str path,
                                    bool recursive);

@@ -166,7 +166,7 @@ static void mistakes(void **state)
         {OPTIONS_SERVE, "serve --timeout 5s", "unknown flag --timeout"},
         {OPTIONS_SERVE, "serve --memory", "--memory needs a value"},
         {OPTIONS_SERVE, "serve --memory 1m", "--memory: 1m: at least 16m"},
-        {OPTIONS_SERVE, "serve --backend docker", "none of local, auto"},
+        {OPTIONS_SERVE, "serve --backend docker", "none of auto, vercel, local"},
         {OPTIONS_SERVE, "serve --max-sandboxes 1001", "from 1 to 1000"},
         {OPTIONS_SERVE, "serve --network https://a.com",
          "--network: \"https://a.com\""},

@@ -59,7 +59,7 @@ static void requests_of_sandboxes(void **state)
                    "GET /v2/sandboxes?teamId=team_test&project=prj_test&limit=50&"
                    "cursor=2",
                    "");
-    assert_request(vercel_delete(&scope, STR("a b")),
+    assert_request(vercel_delete(&scope, STR("a b"), false),
                    "DELETE /v2/sandboxes/a%20b?teamId=team_test&projectId=prj_test",
                    "");
     spec = (struct sandbox_spec){.ports = ports, .port_count = 1};
@@ -125,7 +125,7 @@ static void what_may_be_repeated(void **state)
         vercel_run(&scope, &(struct vercel_run){0}), vercel_snapshot_take(&scope),
         vercel_kill(&scope, STR("c"), 15)};
     struct vercel_request again[] = {
-        vercel_get(&scope, STR("a"), true), vercel_delete(&scope, STR("a")),
+        vercel_get(&scope, STR("a"), true), vercel_delete(&scope, STR("a"), true),
         vercel_stop(&scope), vercel_kill(&scope, STR("c"), 9), vercel_write(&scope)};
     for (size_t i = 0; i < sizeof once / sizeof once[0]; i++) {
         assert_false(once[i].repeatable);
