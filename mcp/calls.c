@@ -347,12 +347,28 @@ size_t calls_begin_result(struct call *call, struct json_writer *w)
     return session_begin_result(call->session, w, call->id, call->era);
 }
 
+static void write_error(struct call *call, const struct err *err)
+{
+    struct session *s = call->session;
+    bool missing = call->kind == CALL_RESOURCE && err->kind == ERR_NOT_FOUND;
+    int code = missing ? resources_missing_code(call->era) : errors_rpc_code(err->kind);
+    struct json_writer w;
+    size_t start = session_begin_error(s, &w, call->id, code, err->msg);
+    if (missing) {
+        resources_write_missing(&w, json_get(call->params, STR("uri")));
+    } else {
+        jw_key(&w, "data");
+        errors_write(&w, err);
+    }
+    session_end_error(s, &w, start, errors_rpc_status(code, call->era), call);
+}
+
 static void write_failure(struct call *call, const struct err *err)
 {
     if (call->kind == CALL_TOOL)
         toolcalls_write_failure(call->session, call->id, call->era, call, err);
     else
-        resources_write_failure(call, err);
+        write_error(call, err);
 }
 
 void calls_end_result(struct call *call, struct json_writer *w, size_t start)
@@ -392,7 +408,7 @@ void call_fail_protocol(struct call *call, const struct err *err)
     assert(!call->ended);
     if (call->writing)
         session_rollback(call->session, call->message_start);
-    resources_write_failure(call, err);
+    write_error(call, err);
     calls_end(call);
 }
 

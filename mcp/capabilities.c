@@ -14,15 +14,11 @@ static void write_capability(struct json_writer *w, const char *name, bool list_
     jw_end_object(w);
 }
 
-/* Callers that cannot be told apart would see each other's in a list. */
 static void write_tasks(const struct session *s, struct json_writer *w,
                         enum mcp_era era)
 {
     if (era == MCP_MODERN)
         jw_key_raw(w, "extensions", STR("{\"" MCP_META "tasks\":{}}"));
-    else if (s->version->tasks && s->config.shared)
-        jw_key_raw(w, "tasks",
-                   STR("{\"cancel\":{},\"requests\":{\"tools\":{\"call\":{}}}}"));
     else if (s->version->tasks)
         jw_key_raw(w, "tasks",
                    STR("{\"list\":{},\"cancel\":{},\"requests\":{\"tools\":{"

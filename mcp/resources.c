@@ -101,42 +101,26 @@ void resources_templates_list(struct request *r)
 
 /* --- Reading --- */
 
-static int not_found_code(enum mcp_era era)
+int resources_missing_code(enum mcp_era era)
 {
     return era == MCP_MODERN ? RPC_INVALID_PARAMS : RPC_RESOURCE_NOT_FOUND;
 }
 
-static void write_uri_data(struct json_writer *w, struct str raw_uri)
+void resources_write_missing(struct json_writer *w, struct json uri)
 {
     jw_key(w, "data");
     jw_object(w);
-    jw_key_raw(w, "uri", raw_uri);
+    jw_key_raw(w, "uri", json_raw(uri));
     jw_end_object(w);
 }
 
-static void refuse_unknown(struct request *r, struct str raw_uri)
+static void refuse_unknown(struct request *r, struct json uri)
 {
-    int code = not_found_code(r->era);
+    int code = resources_missing_code(r->era);
     struct json_writer w;
     size_t start = request_begin_error(r, &w, code, "Resource not found");
-    write_uri_data(&w, raw_uri);
+    resources_write_missing(&w, uri);
     request_end_error(r, &w, start, code);
-}
-
-void resources_write_failure(struct call *call, const struct err *err)
-{
-    struct session *s = call->session;
-    bool missing = call->kind == CALL_RESOURCE && err->kind == ERR_NOT_FOUND;
-    int code = missing ? not_found_code(call->era) : errors_rpc_code(err->kind);
-    struct json_writer w;
-    size_t start = session_begin_error(s, &w, call->id, code, err->msg);
-    if (missing) {
-        write_uri_data(&w, json_raw(json_get(call->params, STR("uri"))));
-    } else {
-        jw_key(&w, "data");
-        errors_write(&w, err);
-    }
-    session_end_error(s, &w, start, errors_rpc_status(code, call->era), call);
 }
 
 static const struct mcp_resource *find_resource(const struct mcp_server_config *config,
@@ -161,8 +145,7 @@ void resources_read(struct request *r)
 {
     const struct mcp_server_config *config = &r->session->server->config;
     struct json uri = json_get(r->params, STR("uri"));
-    struct str raw = json_raw(uri);
-    if (json_type(uri) != JSON_STRING || raw.n > URI_MAX) {
+    if (json_type(uri) != JSON_STRING || json_raw(uri).n > URI_MAX) {
         request_refuse(r, "params.uri must be a string of at most 4 KiB");
         return;
     }
@@ -171,7 +154,7 @@ void resources_read(struct request *r)
     if (!resource)
         template = find_template(config, json_str(uri, &r->session->arena));
     if (!resource && !template) {
-        refuse_unknown(r, raw);
+        refuse_unknown(r, uri);
         return;
     }
     struct call *call = calls_new(

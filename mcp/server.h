@@ -152,7 +152,6 @@ struct session;
 struct session_config {
     uint64_t owner;
     const char *principal;
-    bool shared; /* callers that cannot be told apart share this owner */
     void (*wake)(void *wake_ctx);
     void *wake_ctx;
 };

@@ -211,8 +211,10 @@ void calls_finish(struct mcp_server *server);
 /* toolcalls.c: an error that the model is to read: a tool's result with isError. */
 void toolcalls_write_failure(struct session *s, struct str id, enum mcp_era era,
                              const struct call *call, const struct err *err);
-/* resources.c: a JSON-RPC error; for a resource that is not there, with its URI. */
-void resources_write_failure(struct call *call, const struct err *err);
+/* resources.c: how it is said that a resource is not there: the code, and the data of
+ * the error. */
+int resources_missing_code(enum mcp_era era);
+void resources_write_missing(struct json_writer *w, struct json uri);
 
 /* prompts.c */
 const struct mcp_prompt *prompts_find(const struct mcp_server *server,
@@ -224,6 +226,7 @@ bool prompts_declare(struct session *s, const struct mcp_prompt *prompt,
 /* capabilities.c: the member "capabilities"; and what a client declares, as enum
  * call_ask bits. */
 enum { CAPABILITY_TASKS = 1 << 8 }; /* one more bit: the extension of 2026 */
+#define CAPABILITY_TASKS_JSON "{\"extensions\":{\"" MCP_META "tasks\":{}}}"
 void capabilities_write(const struct session *s, struct json_writer *w,
                         enum mcp_era era);
 unsigned capabilities_read(struct json capabilities);

@@ -6,8 +6,6 @@
 
 enum { POLL_INTERVAL_MS = 1000, PAGE_SIZE = 100, ID_MAX = 256 };
 
-#define TASKS_CAPABILITY "{\"extensions\":{\"io.modelcontextprotocol/tasks\":{}}}"
-
 static const char *const statuses[] = {"working", "input_required", "completed",
                                        "failed", "cancelled"};
 
@@ -80,7 +78,7 @@ static struct task *find(struct request *r)
     struct session *s = r->session;
     struct json id = json_get(r->params, STR("taskId"));
     if (r->era == MCP_MODERN && !(r->client & CAPABILITY_TASKS)) {
-        calls_fail_capability(s, r->id, STR(TASKS_CAPABILITY), NULL);
+        calls_fail_capability(s, r->id, STR(CAPABILITY_TASKS_JSON), NULL);
         return NULL;
     }
     if (r->era == MCP_LEGACY && s->version && !s->version->tasks) {
@@ -193,7 +191,7 @@ void task_list(struct request *r)
     struct session *s = r->session;
     struct task *task, *last = NULL;
     size_t count = 0;
-    if (s->config.shared || (s->version && !s->version->tasks)) {
+    if (s->version && !s->version->tasks) {
         request_unknown(r, RPC_METHOD_NOT_FOUND, "Method not found", r->method);
         return;
     }

@@ -167,6 +167,7 @@ static void on_output(void *ctx)
     for (size_t i = 0; i < count; i++)
         ends[i] = m[i].end;
     session_sent(task->session);
+    buf_reset(&task->session->out, 0); /* many tasks wait with their results */
     for (size_t i = 0; i < count; from = ends[i++]) {
         struct json_doc doc;
         if (json_parse(&doc, &a, (struct str){out.p + from, ends[i] - from}, &err) == 0)

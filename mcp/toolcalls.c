@@ -32,8 +32,6 @@ void toolcalls_write_failure(struct session *s, struct str id, enum mcp_era era,
     buf_finish(&text);
 }
 
-#define TASKS_CAPABILITY "{\"extensions\":{\"io.modelcontextprotocol/tasks\":{}}}"
-
 /* Is it to run as a task from its start? -1: it cannot be called so, and that is
  * answered. */
 static int wants_task(struct request *r, const struct mcp_tool *tool)
@@ -44,7 +42,7 @@ static int wants_task(struct request *r, const struct mcp_tool *tool)
     if (r->era == MCP_MODERN) {
         if (tool->task != MCP_TASK_REQUIRED || (r->client & CAPABILITY_TASKS))
             return 0;
-        calls_fail_capability(s, r->id, STR(TASKS_CAPABILITY), NULL);
+        calls_fail_capability(s, r->id, STR(CAPABILITY_TASKS_JSON), NULL);
         return -1;
     }
     bool asked = json_type(json_get(r->params, STR("task"))) == JSON_OBJECT &&

@@ -5,29 +5,8 @@
 #include "tests/unit/talk.h"
 #include <stdio.h>
 
-static uint64_t now_ms, unix_now_ms, due_ms;
 static uint64_t last_ref;
 static int cancelled;
-
-static void schedule(void *ctx, uint64_t due)
-{
-    (void)ctx;
-    due_ms = due;
-}
-
-static uint64_t clock_now(void *ctx)
-{
-    (void)ctx;
-    return now_ms;
-}
-
-static uint64_t unix_now(void *ctx)
-{
-    (void)ctx;
-    return unix_now_ms;
-}
-
-static const struct mcp_host host = {schedule, clock_now, unix_now, NULL, "0123456789"};
 
 #define SCHEMA "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"}}}"
 
@@ -129,11 +108,7 @@ static const struct mcp_prompt prompts[] = {
 static int setup(void **state)
 {
     struct talk *f = mem_new(struct talk);
-    struct json_doc *doc = arena_alloc(&f->arena, sizeof *doc);
-    struct schema *schema;
-    struct err err;
-    assert_int_equal(json_parse(doc, &f->arena, STR("{}"), &err), 0);
-    assert_int_equal(schema_compile(&schema, json_root(doc), &f->arena, &err), 0);
+    struct schema *schema = talk_any(f);
     for (size_t i = 0; i < sizeof tools / sizeof tools[0]; i++)
         tools[i].input = schema;
     f->server = mcp_server_new(&(struct mcp_server_config){
@@ -144,13 +119,11 @@ static int setup(void **state)
         .tool_count = sizeof tools / sizeof tools[0],
         .prompts = prompts,
         .prompt_count = 1,
-        .host = &host,
+        .host = &talk_host,
     });
     talk_restart(f);
     cancelled = 0;
-    now_ms = 1000;
-    unix_now_ms = 1000000;
-    due_ms = UINT64_MAX;
+    talk_reset_host();
     *state = f;
     return 0;
 }
@@ -244,13 +217,13 @@ static void legacy_refusals(void **state)
              "/params/requestId", "'s-4'");
     talk_same(talk_ask(f, ANSWER("s-4", ACCEPT("Bo"))), "", "too late");
     /* never answered */
-    now_ms = 50000;
+    talk_now_ms = 50000;
     talk_ask(f, CALL("3", "greet", ""));
-    assert_int_equal(due_ms, 1000 + 300000); /* of a question that was answered */
-    mcp_server_expire(f->server, due_ms);
+    assert_int_equal(talk_due_ms, 1000 + 300000); /* of a question that was answered */
+    mcp_server_expire(f->server, talk_due_ms);
     talk_same(talk_take(f), "", "not yet");
-    assert_int_equal(due_ms, 50000 + 300000);
-    mcp_server_expire(f->server, due_ms);
+    assert_int_equal(talk_due_ms, 50000 + 300000);
+    mcp_server_expire(f->server, talk_due_ms);
     out = talk_take(f);
     assert_int_equal(talk_lines(out), 2);
     talk_has(f, str_from(out, (size_t)str_find(out, '\n') + 1), "/result/isError",
@@ -263,12 +236,12 @@ static void legacy_later(void **state)
     struct talk *f = *state;
     talk_ask(f, OPEN("2025-11-25", ALL));
     talk_ask(f, CALL("1", "patient", ""));
-    now_ms = 90000;
+    talk_now_ms = 90000;
     struct call *call = call_find(f->server, last_ref);
     call_ask_form(call, "user", STR("Who?"), STR("{}"));
     call_ask_end(call, STR("state"));
     assert_int_equal(f->wakes, 1);
-    assert_int_equal(due_ms, 90000 + 300000);
+    assert_int_equal(talk_due_ms, 90000 + 300000);
     talk_has(f, talk_take(f), "/id", "'s-1'");
     talk_same(talk_ask(f, ANSWER("s-1", ACCEPT("Bo"))), "", "runs again");
     call = call_find(f->server, last_ref);
@@ -442,9 +415,9 @@ static void signatures(void **state)
     talk_has(f, retry(f, out, rows[0].text), CODE, PARAMS);
     session_free(f->session);
     f->session = mine;
-    unix_now_ms += 10 * 60 * 1000;
+    talk_unix_ms += 10 * 60 * 1000;
     assert_true(talk_part(f, retry(f, out, rows[0].text), "/result").n > 0);
-    unix_now_ms++;
+    talk_unix_ms++;
     talk_has(f, retry(f, out, rows[0].text), CODE, PARAMS);
 }
 

@@ -19,21 +19,6 @@ struct pair {
     bool answer_at_once;
 };
 
-static void schedule(void *ctx, uint64_t due)
-{
-    (void)ctx;
-    (void)due;
-}
-
-static uint64_t clock_now(void *ctx)
-{
-    (void)ctx;
-    return 1000;
-}
-
-static const struct mcp_host host = {schedule, clock_now, clock_now, NULL,
-                                     "0123456789"};
-
 /* Asks all three kinds at once, then tells the answers. */
 static void ask_all(struct call *call)
 {
@@ -132,11 +117,7 @@ static int setup(void **state)
 {
     struct pair *p = mem_new(struct pair);
     struct talk *f = &p->server;
-    struct json_doc *doc = arena_alloc(&f->arena, sizeof *doc);
-    struct schema *any;
-    struct err err;
-    assert_int_equal(json_parse(doc, &f->arena, STR("{}"), &err), 0);
-    assert_int_equal(schema_compile(&any, json_root(doc), &f->arena, &err), 0);
+    struct schema *any = talk_any(f);
     for (size_t i = 0; i < sizeof tools / sizeof tools[0]; i++)
         tools[i].input = any;
     f->server = mcp_server_new(&(struct mcp_server_config){.name = "s",
@@ -145,7 +126,7 @@ static int setup(void **state)
                                                            .tools = tools,
                                                            .tool_count = 3,
                                                            .page_size = 2,
-                                                           .host = &host});
+                                                           .host = &talk_host});
     *state = p;
     return 0;
 }

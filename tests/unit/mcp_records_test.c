@@ -18,11 +18,7 @@ static int setup(void **state)
          .call = later},
     };
     struct talk *f = mem_new(struct talk);
-    struct json_doc *doc = arena_alloc(&f->arena, sizeof *doc);
-    struct schema *schema;
-    struct err err;
-    assert_int_equal(json_parse(doc, &f->arena, STR("{}"), &err), 0);
-    assert_int_equal(schema_compile(&schema, json_root(doc), &f->arena, &err), 0);
+    struct schema *schema = talk_any(f);
     tools[0].input = schema;
     f->server = mcp_server_new(&(struct mcp_server_config){
         .name = "t", .title = "T", .version = "1", .tools = tools, .tool_count = 1});

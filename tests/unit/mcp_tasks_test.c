@@ -4,29 +4,8 @@
 #include "tests/unit/talk.h"
 #include <stdio.h>
 
-static uint64_t now_ms, unix_now_ms, due_ms;
 static uint64_t last_ref;
 static int cancelled;
-
-static void schedule(void *ctx, uint64_t due)
-{
-    (void)ctx;
-    due_ms = due;
-}
-
-static uint64_t clock_now(void *ctx)
-{
-    (void)ctx;
-    return now_ms;
-}
-
-static uint64_t unix_now(void *ctx)
-{
-    (void)ctx;
-    return unix_now_ms;
-}
-
-static const struct mcp_host host = {schedule, clock_now, unix_now, NULL, "0123456789"};
 
 static void on_cancel(struct call *call)
 {
@@ -99,16 +78,10 @@ static struct mcp_tool tools[] = {
 static int setup(void **state)
 {
     struct talk *f = mem_new(struct talk);
-    struct json_doc *doc = arena_alloc(&f->arena, sizeof *doc);
-    struct schema *schema;
-    struct err err;
-    assert_int_equal(json_parse(doc, &f->arena, STR("{}"), &err), 0);
-    assert_int_equal(schema_compile(&schema, json_root(doc), &f->arena, &err), 0);
+    struct schema *schema = talk_any(f);
     for (size_t i = 0; i < sizeof tools / sizeof tools[0]; i++)
         tools[i].input = schema;
-    now_ms = 1000;
-    unix_now_ms = 1785196800123; /* 2026-07-28T00:00:00.123Z */
-    due_ms = UINT64_MAX;
+    talk_reset_host();
     cancelled = 0;
     f->server = mcp_server_new(&(struct mcp_server_config){
         .name = "t",
@@ -117,7 +90,7 @@ static int setup(void **state)
         .tools = tools,
         .tool_count = sizeof tools / sizeof tools[0],
         .features = MCP_TASKS,
-        .host = &host,
+        .host = &talk_host,
     });
     talk_restart(f);
     *state = f;
@@ -162,7 +135,7 @@ static void legacy(void **state)
     talk_has(f, out, "/result/task/status", "'working'");
     talk_has(f, out, "/result/task/createdAt", "'2026-07-28T00:00:00.123Z'");
     talk_has(f, out, "/result/task/ttl", "60000");
-    assert_int_equal(due_ms, 61000);
+    assert_int_equal(talk_due_ms, 61000);
     struct str id = talk_part(f, out, "/result/task/taskId");
     assert_int_equal(id.n, 34);
     talk_has(f, about(f, id, GET), "/result/status", "'working'");
@@ -173,8 +146,8 @@ static void legacy(void **state)
     talk_same(about(f, id, RESULT("9")), "", "waits");
     talk_ask(f, NOTE("notifications/cancelled", "'requestId':9"));
     struct call *call = call_find(f->server, last_ref);
-    call_progress(call, 1, 2, STR("half of it"), now_ms);
-    unix_now_ms += 1000;
+    call_progress(call, 1, 2, STR("half of it"), talk_now_ms);
+    talk_unix_ms += 1000;
     f->wakes = 0;
     call_result_structured(call, STR("{\"a\":1}"));
     assert_int_equal(f->wakes, 1);
@@ -203,7 +176,8 @@ static void legacy_progress(void **state)
                                      "'progressToken':'p'}"));
     struct str id = talk_part(f, out, "/result/task/taskId");
     talk_has(f, out, "/result/task/ttl", "600000");
-    call_progress(call_find(f->server, last_ref), 1, 2, STR("half\nof it"), now_ms);
+    call_progress(call_find(f->server, last_ref), 1, 2, STR("half\nof it"),
+                  talk_now_ms);
     talk_same(talk_take(f), "", "polled instead");
     talk_has(f, about(f, id, GET), "/result/statusMessage", "'half\\nof it'");
 }
@@ -460,7 +434,7 @@ static void time_to_live(void **state)
     struct str id = talk_part(f, talk_ask(f, AS_TASK("1", "later", "{'ttl':5000}")),
                               "/result/task/taskId");
     talk_same(about(f, id, RESULT("7")), "", "waits");
-    assert_int_equal(due_ms, 6000);
+    assert_int_equal(talk_due_ms, 6000);
     mcp_server_expire(f->server, 5999);
     talk_has(f, about(f, id, GET), "/result/status", "'working'");
     mcp_server_expire(f->server, 6000);
@@ -468,7 +442,7 @@ static void time_to_live(void **state)
     struct str out = talk_take(f);
     talk_has(f, out, "/id", "7");
     talk_has(f, about(f, id, GET), CODE, PARAMS);
-    assert_int_equal(due_ms, 6000); /* nothing more is due */
+    assert_int_equal(talk_due_ms, 6000); /* nothing more is due */
     /* an owner that is gone takes its tasks along */
     id = talk_part(f, talk_ask(f, AS_TASK("1", "later", "{}")), "/result/task/taskId");
     mcp_server_drop_owner(f->server, 8);
@@ -500,13 +474,6 @@ static void limits_and_pages(void **state)
     assert_int_equal(talk_part(f, out, "/result/tasks/27/taskId").n, 34);
     talk_has(f, out, "/result/tasks/28", "");
     talk_has(f, out, "/result/nextCursor", "");
-    session_free(f->session);
-    f->session =
-        session_new(f->server, &(struct session_config){.owner = 7, .shared = true});
-    out = talk_ask(f, OPEN);
-    talk_has(f, out, "/result/capabilities/tasks",
-             "{'cancel':{},'requests':{'tools':{'call':{}}}}");
-    talk_has(f, talk_ask(f, REQ("1", "tasks/list", "")), CODE, NO_METHOD);
 }
 
 int main(void)

@@ -1,5 +1,44 @@
 #include "tests/unit/talk.h"
 
+uint64_t talk_now_ms, talk_unix_ms, talk_due_ms;
+
+static void schedule(void *ctx, uint64_t due_ms)
+{
+    (void)ctx;
+    talk_due_ms = due_ms;
+}
+
+static uint64_t now(void *ctx)
+{
+    (void)ctx;
+    return talk_now_ms;
+}
+
+static uint64_t unix_now(void *ctx)
+{
+    (void)ctx;
+    return talk_unix_ms;
+}
+
+const struct mcp_host talk_host = {schedule, now, unix_now, NULL, "0123456789"};
+
+void talk_reset_host(void)
+{
+    talk_now_ms = 1000;
+    talk_unix_ms = 1785196800123;
+    talk_due_ms = UINT64_MAX;
+}
+
+struct schema *talk_any(struct talk *f)
+{
+    struct json_doc *doc = arena_alloc(&f->arena, sizeof *doc);
+    struct schema *schema;
+    struct err err;
+    assert_int_equal(json_parse(doc, &f->arena, STR("{}"), &err), 0);
+    assert_int_equal(schema_compile(&schema, json_root(doc), &f->arena, &err), 0);
+    return schema;
+}
+
 static void on_wake(void *ctx)
 {
     struct talk *f = ctx;

@@ -27,6 +27,14 @@ struct talk {
     int wakes;
 };
 
+/* A host whose clock the tests move: 1000 ms after its start, at
+ * 2026-07-28T00:00:00.123Z, once talk_reset_host() was called. */
+extern const struct mcp_host talk_host;
+extern uint64_t talk_now_ms, talk_unix_ms, talk_due_ms;
+void talk_reset_host(void);
+/* A schema that everything satisfies; lives as long as the talk. */
+struct schema *talk_any(struct talk *f);
+
 /* Closes the session and opens another one (owner 7). */
 void talk_restart(struct talk *f);
 void talk_finish(struct talk *f); /* of the caller's storage; the server too */
