@@ -106,6 +106,7 @@ struct sandbox {
     uint64_t used_ms;                            /* of the loop's clock */
     char os[128], user[64], home[256], cwd[256], limited_by[200];
     const char *workspace; /* the host directory at /workspace, or NULL */
+    bool installs;         /* see sandbox_info */
     int level;
     uint32_t layers;
     char notice[320]; /* told once */

@@ -91,8 +91,13 @@ static const char *const environment[] = {
     "LC_CTYPE=C.UTF-8", /* LANG costs each shell 0.13 ms: it opens 12 files */
     "TERM=%T",
     "TMPDIR=%t",
+    "PIP_BREAK_SYSTEM_PACKAGES=1", /* the system is the sandbox's own */
+    "PIP_ROOT_USER_ACTION=ignore",
 };
 enum { ENVIRONMENT = sizeof environment / sizeof environment[0] };
+
+/* Where /usr is the machine's: `npm install -g` goes where PATH begins. */
+static const char *const readonly_system[] = {"npm_config_prefix=%h/.local"};
 
 static void add_filled(struct buf *b, const struct box *box, const char *text,
                        bool terminal)
@@ -159,6 +164,8 @@ static void write_environment(struct buf *tail, const struct box *box,
     const char *const *network = local_network_variables(box, &n);
     write_defaults(tail, box, environment, ENVIRONMENT, spec, count);
     write_defaults(tail, box, network, n, spec, count);
+    if (!(box->layers & LAYER_OVERLAY))
+        write_defaults(tail, box, readonly_system, 1, spec, count);
     for (size_t i = 0; i < sandbox->env_count; i++) {
         if (in_list(variable_name(sandbox->env[i]), spec->env, spec->env_count))
             continue;

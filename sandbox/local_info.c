@@ -49,6 +49,7 @@ void local_describe(struct box *box)
     snprintf(sb->user, sizeof sb->user, "%s", layers & LAYER_USERNS ? "root" : "user");
     snprintf(sb->home, sizeof sb->home, "%s", box->home);
     snprintf(sb->cwd, sizeof sb->cwd, "%s", box->workspace);
+    sb->installs = layers & LAYER_OVERLAY;
     by[0] = '\0';
     add(by, room, "memory",
         layers & LAYER_CGROUP_MEMORY ? "cgroup" : "per process, watched in total");

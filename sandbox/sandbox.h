@@ -140,6 +140,7 @@ struct sandbox_info {
     const struct sandbox_spec *spec;
     struct str limited_by; /* what enforces them, e.g. "cgroup v1" */
     struct str os, user, home, cwd;
+    bool installs;           /* the system's package manager works inside */
     struct str workspace;    /* the host directory at /workspace, or empty */
     unsigned running;        /* commands */
     long held_by;            /* another process that has it running, or 0 */

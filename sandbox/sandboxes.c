@@ -200,6 +200,7 @@ void sandbox_info_fill(struct sandbox *sb, struct sandbox_info *ret_info)
         .home = str_of(sb->home),
         .cwd = str_of(sb->cwd),
         .workspace = str_of(sb->workspace),
+        .installs = sb->installs,
         .running = sb->running,
     };
 }

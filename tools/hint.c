@@ -1,6 +1,6 @@
-/* The sandbox shows the machine's own /usr: a runtime that the machine lacks cannot be
- * had inside. bash and /usr/bin/env say "NAME: command not found" or "NAME: No such
- * file or directory". */
+/* The sandbox shows the machine's own /usr: a program that the machine lacks is not
+ * inside. Where /usr is writable, it can be installed there. bash and /usr/bin/env say
+ * "NAME: command not found" or "NAME: No such file or directory". */
 #include "tools/hint.h"
 #include "base/buf.h"
 
@@ -53,27 +53,55 @@ static struct str missing_name(struct str said, int exit_code)
     return (struct str){0};
 }
 
-struct str hint_missing_program(const struct command_info *info, struct str said,
-                                struct arena *a)
+static struct str how_to_have(const struct program *p, bool installs, struct arena *a)
+{
+    struct buf text;
+    buf_init(&text, 512);
+    if (installs)
+        buf_addf(
+            &text,
+            "%s is not installed. To have it: apt-get update && apt-get install -y "
+            "%s.",
+            p->name, p->package);
+    else
+        buf_addf(&text,
+                 "%s is not installed: the sandbox has what the machine that runs it "
+                 "has in /usr. To have it, install it on that machine (Debian: "
+                 "apt-get install %s), or do without it.",
+                 p->name, p->package);
+    struct str hint = arena_dup(a, buf_str(&text));
+    buf_finish(&text);
+    return hint;
+}
+
+/* What apt, dpkg and others say of a /usr that is the machine's and read-only. */
+static bool cannot_install(struct str said)
+{
+    static const char *const phrases[] = {"/var/lib/dpkg", "are you root?",
+                                          "requires superuser privilege"};
+    for (size_t i = 0; i < sizeof phrases / sizeof phrases[0]; i++)
+        if (said.n && memmem(said.p, said.n, phrases[i], strlen(phrases[i])))
+            return true;
+    return false;
+}
+
+struct str hint_failed(const struct command_info *info,
+                       const struct sandbox_info *sandbox, struct str said,
+                       struct arena *a)
 {
     if (info->status != COMMAND_EXITED || info->exit_code == 0)
         return (struct str){0};
+    if (!sandbox->installs && cannot_install(said))
+        return STR("System packages cannot be installed in this sandbox: its /usr is "
+                   "that of the machine, read-only, unless the server is run by root. "
+                   "Use pip, npm, a venv or a download below the home directory.");
     struct str name = missing_name(said, info->exit_code);
     if (str_eq(name, STR("python")))
         return STR("There is no `python` here: use `python3`.");
     for (size_t i = 0; i < sizeof programs / sizeof programs[0]; i++) {
         if (!str_eq(name, str_of(programs[i].name)))
             continue;
-        struct buf text;
-        buf_init(&text, 512);
-        buf_addf(&text,
-                 "%s is not installed: the sandbox has what the machine that runs it "
-                 "has in /usr. To have it, install it on that machine (Debian: "
-                 "apt-get install %s), or do without it.",
-                 programs[i].name, programs[i].package);
-        struct str hint = arena_dup(a, buf_str(&text));
-        buf_finish(&text);
-        return hint;
+        return how_to_have(&programs[i], sandbox->installs, a);
     }
     return (struct str){0};
 }

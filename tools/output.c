@@ -208,8 +208,12 @@ struct str output_hint(struct call *call, const struct command_info *info)
     uint64_t range[2] = {total > LOOK_BYTES ? total - LOOK_BYTES : 0, total};
     if (info->status != COMMAND_EXITED || info->exit_code == 0)
         return (struct str){0};
+    struct sandbox_info sandbox;
+    struct err gone;
+    if (sandbox_get(tools->sandboxes, info->sandbox, &sandbox, &gone) < 0)
+        return (struct str){0};
     struct str said = fetch(tools->sandboxes, info->id, COMMAND_STDERR, range, a);
-    return hint_missing_program(info, said, a);
+    return hint_failed(info, &sandbox, said, a);
 }
 
 void output_status(struct json_writer *w, const struct command_info *info,

@@ -2,6 +2,7 @@
 #include "base/buf.h"
 #include "base/fd.h"
 #include "sandbox/guest/inside.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -30,12 +31,25 @@ static const char *const copied[] = {
     "/etc/profile",
     "/etc/ssl/openssl.cnf",
     "/etc/ca-certificates.conf",
+    "/etc/default/locale",
+    "/etc/adduser.conf",
+    "/etc/deluser.conf",
+    "/etc/security/limits.conf",
+    "/etc/security/pam_env.conf",
+    "/etc/apt/trusted.gpg",
 };
-enum { COPIED = sizeof copied / sizeof copied[0], MADE = 8 };
-_Static_assert(COPIED + MADE <= ETC_FILES_MAX, "room for all files");
+enum { COPIED = sizeof copied / sizeof copied[0], FOUND_MAX = 24, MADE = 10 };
+_Static_assert(COPIED + FOUND_MAX + MADE <= ETC_FILES_MAX, "room for all files");
 
 static struct buf content[COPIED];
 static struct buf passwd, group;
+
+/* Where apt gets packages from. */
+static struct {
+    char path[160];
+    struct buf text;
+} found[FOUND_MAX];
+static int found_count;
 
 static void slurp(const char *path, struct buf *b)
 {
@@ -74,6 +88,49 @@ static void keep_system_lines(struct buf *to, struct str text)
     }
 }
 
+/* A password or a token in an address: "https://user:secret@host/". */
+static bool names_somebody(struct str text)
+{
+    for (ptrdiff_t at; (at = str_find(text, ':')) >= 0;) {
+        text = str_from(text, (size_t)at + 1);
+        if (!str_starts(text, STR("//")))
+            continue;
+        for (size_t i = 2; i < text.n && text.p[i] > ' ' && text.p[i] != '/'; i++)
+            if (text.p[i] == '@')
+                return true;
+    }
+    return false;
+}
+
+static void find_source(const char *path)
+{
+    struct buf text;
+    if (found_count == FOUND_MAX)
+        return;
+    slurp(path, &text);
+    if (text.n == 0 || names_somebody(buf_str(&text))) {
+        buf_finish(&text);
+        return;
+    }
+    snprintf(found[found_count].path, sizeof found[0].path, "%s", path);
+    found[found_count++].text = text;
+}
+
+static void find_sources(void)
+{
+    static const char dir[] = "/etc/apt/sources.list.d";
+    DIR *d = opendir(dir);
+    find_source("/etc/apt/sources.list");
+    for (struct dirent *e; d && (e = readdir(d));) {
+        char path[160];
+        int n = snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
+        if (e->d_name[0] != '.' && n > 0 && (size_t)n < sizeof path)
+            find_source(path);
+    }
+    if (d)
+        closedir(d);
+}
+
 static void add_user(uid_t uid)
 {
     buf_addf(&passwd, "user:x:%u:%u::/root:/bin/bash\n", uid, uid);
@@ -85,6 +142,7 @@ void etc_collect(uid_t uid)
     struct buf users, groups;
     for (int i = 0; i < COPIED; i++)
         slurp(copied[i], &content[i]);
+    find_sources();
     slurp("/etc/passwd", &users);
     slurp("/etc/group", &groups);
     buf_init(&passwd, FILE_MAX);
@@ -115,6 +173,11 @@ static const char sudo_script[] =
     "case \"$user\" in ''|root|0) exec \"$@\" ;; esac\n"
     "exec setpriv --reuid=\"$user\" --regid=\"$user\" --clear-groups -- \"$@\"\n";
 
+/* Where there is only one id, there is nobody else to download as. */
+static const char apt_settings[] = "APT::Sandbox::User \"root\";\n"
+                                   "Dpkg::Use-Pty \"0\";\n"
+                                   "Acquire::Languages \"none\";\n";
+
 struct str etc_sudo(void)
 {
     return STR(sudo_script);
@@ -137,6 +200,10 @@ size_t etc_files(struct etc_file to[ETC_FILES_MAX], const char *host_name)
     for (int i = 0; i < COPIED; i++)
         if (content[i].n)
             n = add(to, n, copied[i], buf_str(&content[i]), 0644);
+    for (int i = 0; i < found_count; i++)
+        n = add(to, n, found[i].path, buf_str(&found[i].text), 0644);
+    n = add(to, n, "/etc/environment", STR(""), 0644); /* su wants it */
+    n = add(to, n, "/etc/apt/apt.conf.d/90sandquay", STR(apt_settings), 0644);
     n = add(to, n, "/etc/passwd", buf_str(&passwd), 0644);
     n = add(to, n, "/etc/group", buf_str(&group), 0644);
     n = add(to, n, "/etc/shadow", STR("root:*:::::::\n"), 0600);
@@ -181,6 +248,9 @@ void etc_finish(void)
 {
     for (int i = 0; i < COPIED; i++)
         buf_finish(&content[i]);
+    for (int i = 0; i < found_count; i++)
+        buf_finish(&found[i].text);
+    found_count = 0;
     buf_finish(&passwd);
     buf_finish(&group);
 }

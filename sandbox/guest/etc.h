@@ -3,7 +3,7 @@
 #include "base/str.h"
 #include <sys/types.h>
 
-enum { ETC_FILES_MAX = 32 };
+enum { ETC_FILES_MAX = 64 };
 
 struct etc_file {
     const char *path;

@@ -52,6 +52,9 @@ static const struct plan_step etc_dirs[] = {
     {PLAN_BIND, "/etc/python3", "/etc/python3", 0, NULL, true},
     {PLAN_BIND, "/etc/ld.so.conf.d", "/etc/ld.so.conf.d", 0, NULL, true},
     {PLAN_BIND, "/etc/java-17-openjdk", "/etc/java-17-openjdk", 0, NULL, true},
+    {PLAN_BIND, "/etc/apt/trusted.gpg.d", "/etc/apt/trusted.gpg.d", 0, NULL, true},
+    {PLAN_BIND, "/etc/apt/keyrings", "/etc/apt/keyrings", 0, NULL, true},
+    {PLAN_BIND, "/etc/apt/preferences.d", "/etc/apt/preferences.d", 0, NULL, true},
     {PLAN_BIND, "/etc/pki", "/etc/pki", 0, NULL, true},
 };
 

@@ -111,14 +111,14 @@ for (const owner of owners) {
       if (wire) return;
       wire = await owner.open({ cwd: lures.cwd, env: { ...process.env, TMPDIR: temp, ...lures.env } });
       const outside = readlinkSync('/proc/self/ns/mnt');
-      const first = await wire.run('readlink /proc/self/ns/mnt; pwd; echo $TMPDIR; touch /tmp/{canary} 2>&1');
-      const [inside, cwd, tmp, touched] = first.stdout.split('\n');
+      const first = await wire.run('readlink /proc/self/ns/mnt; pwd; echo $TMPDIR; echo ${HTTP_PROXY##*:}; touch /tmp/{canary} 2>&1');
+      const [inside, cwd, tmp, proxy, touched] = first.stdout.split('\n');
       level ??= Number(/level (\d)/i.exec(`${first.notice} ${first.warning}`)[1]);
       if (owner.level) assert.equal(level, owner.level, `the level that this machine can give: ${first.notice}`);
       // Before anything else: what follows is not for the host.
       if (level < 4) assert.notEqual(inside, outside, 'the sandbox has a mount namespace of its own');
       else assert.match(touched, /Permission denied/, 'Landlock guards the host');
-      places = { workspace: cwd, tmp };
+      places = { workspace: cwd, tmp, proxy };
       for (const name of programs) {
         const bytes = readFileSync(path.join(build, 'tests', `hostile_${name}`));
         const file = `${places.tmp}/hostile/hostile_${name}`;
@@ -146,7 +146,7 @@ for (const owner of owners) {
         await serve();
         const expected = expectation(row, level, owner.uid);
         if (expected === undefined) return context.skip(`not promised at level ${level}: ${row.weaker}`);
-        const words = { ...lures.words, mark: `7${randomBytes(4).readUInt32BE()}.25` };
+        const words = { ...lures.words, proxy: places.proxy, mark: `7${randomBytes(4).readUInt32BE()}.25` };
         const fill = (text) => text.replace(/\{(\w+)\}/g, (all, word) => words[word] ?? all).replaceAll('/workspace', places.workspace);
         if (row.before) await wire.run(fill(row.before));
 

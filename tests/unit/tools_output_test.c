@@ -82,21 +82,32 @@ static void missing_programs(void **state)
     static const struct {
         const char *said, *hint;
         int exit_code;
+        bool installs;
     } rows[] = {
-        {"bash: line 1: node: command not found\n", "apt-get install nodejs", 127},
+        {"bash: line 1: node: command not found\n", "apt-get install -y nodejs", 127,
+         true},
+        {"E: Could not open lock file /var/lib/dpkg/lock-frontend - open (13: "
+         "Permission denied)\n",
+         "cannot be installed in this sandbox", 100, false},
+        {"E: Could not open lock file /var/lib/dpkg/lock-frontend - open (13: "
+         "Permission denied)\n",
+         NULL, 100, true},
+        {"bash: line 1: node: command not found\n", "apt-get install nodejs", 127,
+         false},
         {"/usr/bin/env: \xe2\x80\x98python3\xe2\x80\x99: No such file or directory\n",
-         "apt-get install python3", 127},
-        {"bash: line 1: python: command not found\n", "use `python3`", 127},
-        {"bash: line 1: tpyo: command not found\n", NULL, 127},
-        {"cat: node: No such file or directory\n", NULL, 1},
-        {"bash: line 1: node: command not found\n", NULL, 0},
-        {"", NULL, 1},
+         "apt-get install python3", 127, false},
+        {"bash: line 1: python: command not found\n", "use `python3`", 127, false},
+        {"bash: line 1: tpyo: command not found\n", NULL, 127, false},
+        {"cat: node: No such file or directory\n", NULL, 1, false},
+        {"bash: line 1: node: command not found\n", NULL, 0, false},
+        {"", NULL, 1, false},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct arena a = {0};
         struct command_info info = {.status = COMMAND_EXITED,
                                     .exit_code = rows[i].exit_code};
-        struct str hint = hint_missing_program(&info, str_of(rows[i].said), &a);
+        struct sandbox_info sandbox = {.installs = rows[i].installs};
+        struct str hint = hint_failed(&info, &sandbox, str_of(rows[i].said), &a);
         if (rows[i].hint)
             assert_non_null(memmem(hint.p, hint.n, rows[i].hint, strlen(rows[i].hint)));
         else
