@@ -5,7 +5,11 @@
 #include "base/module.h"
 #include "base/sha256.h"
 #include "vercel_api/private.h"
+#include "vercel_api/snapshots.h"
+#include "vercel_api/store.h"
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -139,10 +143,13 @@ static endpoint_fn *const endpoints[ENDPOINTS] = {
     [SANDBOX_GET] = sandbox_show,
     [SANDBOX_UPDATE] = sandbox_change,
     [SANDBOX_DELETE] = sandbox_remove,
+    [SANDBOX_FORK] = sandbox_copy,
     [SESSION_LIST] = session_list_page,
     [SESSION_GET] = session_show,
     [SESSION_STOP] = session_stop,
     [SESSION_EXTEND] = session_extend,
+    [SESSION_NETWORK] = session_network,
+    [SESSION_SNAPSHOT] = session_snapshot,
     [COMMAND_RUN] = api_command_run,
     [COMMAND_LIST] = api_command_list,
     [COMMAND_GET] = api_command_get,
@@ -151,6 +158,10 @@ static endpoint_fn *const endpoints[ENDPOINTS] = {
     [FILE_WRITE] = fs_write,
     [FILE_READ] = fs_read,
     [DIR_MAKE] = fs_mkdir,
+    [SNAPSHOT_LIST] = snapshot_list_page,
+    [SNAPSHOT_TREE] = snapshot_tree,
+    [SNAPSHOT_GET] = snapshot_show,
+    [SNAPSHOT_DELETE] = snapshot_remove,
 };
 
 /* -1: answered. */
@@ -252,6 +263,8 @@ static void server_free(struct vercel_api *api)
         r->ex = NULL;
         free_if_over(r);
     }
+    snapshots_free(api);
+    fd_close(&api->snapshots_dir);
     fd_close(&api->records_dir);
     fd_close(&api->state_dir);
     mem_free(api);
@@ -278,6 +291,22 @@ static int start_listening(struct vercel_api *api, struct err *err)
     return http_server_new(&api->http, api->loop, &http, err);
 }
 
+static int open_state(struct vercel_api *api, struct err *err)
+{
+    if (store_dir(AT_FDCWD, api->config.state_dir, &api->state_dir, err) < 0 ||
+        store_dir(api->state_dir, "records", &api->records_dir, err) < 0 ||
+        store_dir(api->state_dir, "snapshot-records", &api->snapshots_dir, err) < 0)
+        return -1;
+    if (flock(api->records_dir, LOCK_EX | LOCK_NB) < 0) {
+        err_set(err, ERR_CONFLICT, "another sandquay vercel-api uses %s",
+                api->config.state_dir);
+        return err_remedy(err, "end it, or give this one its own --state-dir");
+    }
+    snapshots_load(api);
+    records_load(api);
+    return 0;
+}
+
 static int server_new(struct vercel_api **ret_api, struct loop *loop,
                       const struct vercel_api_config *config, struct err *err)
 {
@@ -287,11 +316,11 @@ static int server_new(struct vercel_api **ret_api, struct loop *loop,
     api->loop = loop;
     api->set = config->sandboxes;
     api->any_token = config->token.n == 0;
-    api->state_dir = api->records_dir = -1;
+    api->state_dir = api->records_dir = api->snapshots_dir = -1;
     sha256_init(&hash);
     sha256_add(&hash, config->token);
     sha256_end(&hash, api->token);
-    if (store_open(api, err) < 0 || start_listening(api, err) < 0) {
+    if (open_state(api, err) < 0 || start_listening(api, err) < 0) {
         server_free(api);
         return -1;
     }

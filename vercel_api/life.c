@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "vercel_api/private.h"
+#include "vercel_api/snapshots.h"
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
@@ -24,18 +25,35 @@ void session_wait(struct session *s, struct request *r, session_fn *fn)
     *at = w;
 }
 
-static void tell(struct session *s, const struct err *err)
+/* Who waits is told when the loop has come back from what has just happened, so that
+ * everything may be asked of the session again; a deleted sandbox goes away then. */
+static void on_later(void *ctx)
 {
+    struct session *s = ctx;
+    struct record *rec = s->record;
     struct waiter *w = s->waiters;
+    struct err failed = s->failed;
     s->waiters = NULL;
     while (w) {
         struct waiter *next = w->next;
         struct request *r = w->request;
-        w->fn(r, s, err);
+        w->fn(r, s, failed.kind ? &failed : NULL);
         mem_free(w);
         request_drop(r);
         w = next;
     }
+    if (rec->deleted) {
+        record_forget(rec);
+        record_free(rec);
+    }
+}
+
+static void tell(struct session *s, const struct err *err)
+{
+    s->failed = err ? *err : (struct err){0};
+    if (!s->later)
+        s->later = loop_later_new(s->record->api->loop, on_later, s);
+    loop_later_ask(s->later);
 }
 
 static void set_status(struct session *s, enum sandbox_status status)
@@ -55,7 +73,7 @@ static void has_ended(struct session *s, enum sandbox_status status)
     s->stopped_ms = s->updated_ms;
     if (s->started_ms && s->stopped_ms > s->started_ms)
         s->record->total_ms += s->stopped_ms - s->started_ms;
-    store_save(s->record);
+    record_save(s->record);
 }
 
 static void on_timer(void *ctx)
@@ -73,14 +91,6 @@ void session_set_timer(struct session *s)
     loop_timer_start(s->timer, due > now ? due - now : 0);
 }
 
-static void remove_deleted(struct record *rec)
-{
-    if (!rec->deleted)
-        return;
-    store_forget(rec);
-    record_free(rec);
-}
-
 static void on_open(void *ctx, const struct sandbox_info *info, const struct err *err)
 {
     struct session *s = ctx;
@@ -88,9 +98,9 @@ static void on_open(void *ctx, const struct sandbox_info *info, const struct err
     if (err) {
         struct err copy = *err;
         has_ended(s, SANDBOX_FAILED);
-        rec->deleted = !rec->has_files; /* nothing is left of what could not be made */
+        /* Nothing is left of what could not be made. */
+        rec->deleted = !rec->has_files && !rec->snapshot[0];
         tell(s, &copy);
-        remove_deleted(rec);
         return;
     }
     s->sandbox = info->id;
@@ -102,7 +112,7 @@ static void on_open(void *ctx, const struct sandbox_info *info, const struct err
     set_status(s, SANDBOX_RUNNING);
     s->started_ms = s->updated_ms;
     session_set_timer(s);
-    store_save(rec);
+    record_save(rec);
     tell(s, NULL);
 }
 
@@ -151,22 +161,79 @@ static void on_updated(void *ctx, const struct sandbox_info *info,
     sandbox_open(set_of(s), API_OWNER, str_of(s->record->local), on_open, s);
 }
 
+/* What create() wants of the record; strings live in *a. */
+static void make_spec(const struct session *s, struct arena *a,
+                      struct str env[ENV_ROOM], struct sandbox_spec *spec)
+{
+    const struct record *rec = s->record;
+    *spec = (struct sandbox_spec){.name = str_of(rec->local), .env = env};
+    spec->env_count = read_env(rec->env, a, env);
+    limit(spec, s->vcpus);
+    if (rec->has_network)
+        spec->network = &rec->network;
+}
+
+static void create(struct session *s)
+{
+    struct arena arena = {0};
+    struct str env[ENV_ROOM];
+    struct sandbox_spec spec;
+    struct snapshot *snap = snapshot_find(s->record->api, str_of(s->source_snapshot));
+    make_spec(s, &arena, env, &spec);
+    if (s->source_snapshot[0] && !snap) {
+        struct err err;
+        err_set(&err, ERR_NOT_FOUND, "Snapshot '%s' is not available.",
+                s->source_snapshot);
+        on_open(s, NULL, &err);
+        arena_finish(&arena);
+        return;
+    }
+    if (snap) {
+        spec.snapshot = str_of(snap->local);
+        snapshot_use(snap);
+    }
+    sandbox_create(set_of(s), API_OWNER, &spec, on_open, s);
+    arena_finish(&arena);
+}
+
+static void on_cleared(void *ctx, const struct err *err)
+{
+    (void)err; /* if it is still there, that is told now */
+    create(ctx);
+}
+
+int session_can_start(const struct record *rec, struct err *err)
+{
+    bool snapshot = snapshot_find(rec->api, str_of(rec->snapshot)) != NULL;
+    if (rec->has_files && !rec->rebase)
+        return 0;
+    if (rec->snapshot[0] && !snapshot)
+        return err_set(err, ERR_NOT_FOUND, "Snapshot '%s' is not available.",
+                       rec->snapshot);
+    if (!snapshot && rec->current)
+        return err_set(err, ERR_INVALID,
+                       "Cannot resume sandbox: no snapshot available.");
+    return 0;
+}
+
 void session_start(struct session *s, struct request *r, session_fn *fn)
 {
     struct record *rec = s->record;
     struct arena arena = {0};
     struct str env[ENV_ROOM];
-    struct sandbox_spec spec = {.name = str_of(rec->local), .env = env};
-    spec.env_count = read_env(rec->env, &arena, env);
-    limit(&spec, s->vcpus);
-    if (rec->has_network)
-        spec.network = &rec->network;
+    struct sandbox_spec spec;
     session_wait(s, r, fn);
-    if (rec->has_files)
+    if (rec->has_files && !rec->rebase) {
+        make_spec(s, &arena, env, &spec);
         sandbox_update(set_of(s), API_OWNER, spec.name, &spec, on_updated, s);
-    else
-        sandbox_create(set_of(s), API_OWNER, &spec, on_open, s);
-    arena_finish(&arena);
+        arena_finish(&arena);
+    } else if (rec->has_files) {
+        rec->has_files = rec->rebase = false;
+        sandbox_stop(set_of(s), API_OWNER, str_of(rec->local), SANDBOX_STOP_DELETE,
+                     on_cleared, s);
+    } else {
+        create(s);
+    }
 }
 
 static void on_stopped(void *ctx, const struct err *err)
@@ -178,37 +245,58 @@ static void on_stopped(void *ctx, const struct err *err)
         copy = *err;
     if (err && err->kind == ERR_NOT_FOUND)
         err = NULL; /* it was gone already */
-    if (!err && (!rec->persistent || s->deleting))
+    if (!err && (!rec->persistent || s->deleting) && !s->by_hand)
         rec->has_files = false;
-    if (s->status == SANDBOX_STOPPING)
-        has_ended(s, err ? SANDBOX_FAILED : SANDBOX_STOPPED);
     rec->deleted = s->deleting && !err;
     s->deleting = false;
+    if (s->sandbox)
+        has_ended(s, err ? SANDBOX_FAILED : SANDBOX_STOPPED);
     tell(s, err ? &copy : NULL);
-    remove_deleted(rec);
+}
+
+/* Its files stay also when no snapshot could be made of them. */
+static void on_snapshot(void *ctx, const struct snapshot_info *info,
+                        const struct err *err)
+{
+    struct session *s = ctx;
+    struct err copy;
+    if (info) {
+        snapshot_new(s, info);
+        snapshots_evict(s->record);
+        on_stopped(s, NULL);
+        return;
+    }
+    copy = *err;
+    log_warn("sandbox %s stopped without a snapshot: %s", s->record->name, err->msg);
+    on_stopped(s, NULL);
+    if (s->by_hand)
+        tell(s, &copy);
 }
 
 void session_end(struct session *s, enum ending how, struct request *r, session_fn *fn)
 {
     struct record *rec = s->record;
-    s->deleting = how == ENDING_DELETE;
+    bool snapshot = how == ENDING_SNAPSHOT || (how == ENDING_STOP && rec->persistent);
     if (fn)
         session_wait(s, r, fn);
-    if (s->status != SANDBOX_RUNNING && !s->deleting) {
+    if (s->status != SANDBOX_RUNNING && how != ENDING_DELETE) {
         tell(s, NULL);
         return;
     }
+    s->deleting = how == ENDING_DELETE;
+    s->by_hand = how == ENDING_SNAPSHOT;
     loop_timer_free(s->timer);
     s->timer = NULL;
     commands_free(s);
     if (s->status == SANDBOX_RUNNING) {
-        s->stop_requested_ms = api_now_ms();
-        set_status(s, SANDBOX_STOPPING);
+        s->stop_requested_ms = s->by_hand ? 0 : api_now_ms();
+        set_status(s, s->by_hand ? SANDBOX_SNAPSHOTTING : SANDBOX_STOPPING);
     }
-    sandbox_stop(set_of(s), API_OWNER, str_of(rec->local),
-                 rec->persistent && !s->deleting ? SANDBOX_STOP_KEEP
-                                                 : SANDBOX_STOP_DELETE,
-                 on_stopped, s);
+    if (snapshot)
+        sandbox_snapshot(set_of(s), API_OWNER, str_of(rec->local), on_snapshot, s);
+    else
+        sandbox_stop(set_of(s), API_OWNER, str_of(rec->local), SANDBOX_STOP_DELETE,
+                     on_stopped, s);
 }
 
 void session_look(struct session *s)
@@ -228,6 +316,7 @@ void session_free(struct session *s)
         s->waiters = next;
     }
     loop_timer_free(s->timer);
+    loop_later_free(s->later);
     commands_free(s);
     mem_free(s);
 }

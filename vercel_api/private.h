@@ -65,8 +65,10 @@ struct session {
     uint64_t sandbox; /* the running one of sandbox.h; 0: none */
     struct loop_timer *timer;
     struct waiter *waiters;
+    struct loop_later *later;     /* tells them */
+    struct err failed;            /* what they are told; kind ERR_NONE: it went well */
     struct api_command *commands; /* newest first */
-    bool deleting;
+    bool deleting, by_hand;       /* by_hand: its snapshot was asked for */
 };
 
 /* A command as the API knows it, as long as its session runs. */
@@ -103,8 +105,9 @@ struct record {
     char *tags, *env, *mounts, *keep_last, *failover; /* JSON */
     bool has_network, has_expiration;
     struct network_policy network;
-    uint64_t expiration_ms; /* of its snapshots */
-    char snapshot[API_ID_MAX];
+    uint64_t expiration_ms;    /* of its snapshots */
+    char snapshot[API_ID_MAX]; /* what it starts with when it has no files; or "" */
+    bool rebase;               /* its next session begins with `snapshot` */
     struct api_route routes[API_PORTS_MAX];
     size_t route_count;
     struct session *current; /* and the older ones behind it; never NULL */
@@ -117,8 +120,9 @@ struct vercel_api {
     struct http_server *http;
     unsigned char token[32]; /* SHA-256 */
     bool any_token;
-    int state_dir, records_dir;
+    int state_dir, records_dir, snapshots_dir;
     struct record *records;
+    struct snapshot *snapshots;
     struct request *requests;
     bool finishing;
 };
@@ -164,14 +168,16 @@ void object_command(struct json_writer *w, const struct api_command *c, bool run
 /* {sandbox, session, routes[, resumed]} */
 void api_answer_opened(struct request *r, const struct session *s, int resumed);
 
-/* store.c: records on disk. */
-int store_open(struct vercel_api *api, struct err *err);
-void store_save(const struct record *rec);
-void store_forget(const struct record *rec);
+/* record_store.c: records on disk. */
+void records_load(struct vercel_api *api);
+void record_save(const struct record *rec);
+void record_forget(const struct record *rec);
 
 /* record.c */
 struct record *record_new(struct vercel_api *api);
 void record_free(struct record *rec); /* and its sessions */
+/* A new one with the settings of another and no name. */
+struct record *record_copy(const struct record *from);
 /* A session that is to be started, in front of the older ones. */
 struct session *session_new(struct record *rec);
 struct record *record_find(struct vercel_api *api, struct str project, struct str name);
@@ -189,8 +195,10 @@ void settings_take(struct record *rec, struct json body, struct arena *a);
 
 /* life.c. fn is called exactly once. */
 typedef void session_fn(struct request *r, struct session *s, const struct err *err);
+/* NOT_FOUND: its snapshot is gone; INVALID: it has none, and no files. */
+int session_can_start(const struct record *rec, struct err *err);
 void session_start(struct session *s, struct request *r, session_fn *fn);
-enum ending { ENDING_STOP, ENDING_DELETE };
+enum ending { ENDING_STOP, ENDING_SNAPSHOT, ENDING_DELETE };
 void session_end(struct session *s, enum ending how, struct request *r, session_fn *fn);
 /* When it starts or stops just now. */
 void session_wait(struct session *s, struct request *r, session_fn *fn);
@@ -218,6 +226,7 @@ void session_show(struct request *r);
 void session_stop(struct request *r);
 void session_extend(struct request *r);
 void session_network(struct request *r);
+void session_snapshot(struct request *r);
 
 void api_command_run(struct request *r);
 void api_command_list(struct request *r);
@@ -229,5 +238,10 @@ void commands_free(struct session *s);
 void fs_write(struct request *r);
 void fs_read(struct request *r);
 void fs_mkdir(struct request *r);
+
+void snapshot_list_page(struct request *r);
+void snapshot_tree(struct request *r);
+void snapshot_show(struct request *r);
+void snapshot_remove(struct request *r);
 
 void account_answer(struct request *r);

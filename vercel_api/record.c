@@ -33,6 +33,43 @@ struct record *record_new(struct vercel_api *api)
     return rec;
 }
 
+struct record *record_copy(const struct record *from)
+{
+    struct record *rec = record_new(from->api);
+    const struct {
+        char **to;
+        const char *from;
+    } texts[] = {
+        {&rec->project, from->project},
+        {&rec->runtime, from->runtime},
+        {&rec->image, from->image},
+        {&rec->region, from->region},
+        {&rec->network_id, from->network_id},
+        {&rec->tags, from->tags},
+        {&rec->env, from->env},
+        {&rec->mounts, from->mounts},
+        {&rec->keep_last, from->keep_last},
+        {&rec->failover, from->failover},
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        record_text(texts[i].to, str_of(texts[i].from));
+    rec->persistent = from->persistent;
+    rec->timeout_ms = from->timeout_ms;
+    rec->vcpus = from->vcpus;
+    rec->has_expiration = from->has_expiration;
+    rec->expiration_ms = from->expiration_ms;
+    rec->has_network = from->has_network;
+    network_policy_copy(&rec->network, &from->network);
+    memcpy(rec->snapshot, from->snapshot, sizeof rec->snapshot);
+    rec->created_ms = rec->updated_ms = api_now_ms();
+    rec->route_count = from->route_count;
+    for (size_t i = 0; i < rec->route_count; i++) {
+        rec->routes[i].port = from->routes[i].port;
+        api_new_id(rec->routes[i].subdomain, "sb-", 12, ID_BASE36);
+    }
+    return rec;
+}
+
 void record_free(struct record *rec)
 {
     struct record **at = &rec->api->records;
@@ -82,7 +119,8 @@ struct session *session_new(struct record *rec)
 struct record *record_find(struct vercel_api *api, struct str project, struct str name)
 {
     for (struct record *rec = api->records; rec; rec = rec->next)
-        if (str_eq(str_of(rec->name), name) && str_eq(str_of(rec->project), project))
+        if (!rec->deleted && str_eq(str_of(rec->name), name) &&
+            str_eq(str_of(rec->project), project))
             return rec;
     return NULL;
 }

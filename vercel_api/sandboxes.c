@@ -1,6 +1,6 @@
 /* /v2/sandboxes: the records. */
 #include "base/mem.h"
-#include "vercel_api/private.h"
+#include "vercel_api/snapshots.h"
 
 static bool changes(const struct session *s)
 {
@@ -17,9 +17,24 @@ static void on_made(struct request *r, struct session *s, const struct err *err)
     api_fail_err(r, err);
 }
 
+static void fail_taken(struct request *r, struct str name)
+{
+    api_fail(r, HTTP_CONFLICT, "conflict",
+             "Named sandbox '%.*s' already exists for this project.", STR_FMT(name));
+}
+
+static void start_new(struct request *r, struct record *rec, struct str name)
+{
+    if (!name.n)
+        api_new_id(rec->name, "sandbox-", 12, ID_BASE36);
+    session_start(session_new(rec), r, on_made);
+}
+
 void sandbox_make(struct request *r)
 {
     struct err err;
+    struct str source =
+        json_str(json_pointer(r->body, "/source/snapshotId"), &r->arena);
     struct str project = request_project(r);
     struct str name = json_str(json_get(r->body, STR("name")), &r->arena);
     if (!project.n) {
@@ -32,9 +47,12 @@ void sandbox_make(struct request *r)
         return;
     }
     if (name.n && record_find(r->api, project, name)) {
-        api_fail(r, HTTP_CONFLICT, "conflict",
-                 "Named sandbox '%.*s' already exists for this project.",
-                 STR_FMT(name));
+        fail_taken(r, name);
+        return;
+    }
+    if (source.n && !snapshot_find(r->api, source)) {
+        api_fail(r, HTTP_GONE, "snapshot_not_found",
+                 "Snapshot '%.*s' is not available.", STR_FMT(source));
         return;
     }
     struct record *rec = record_new(r->api);
@@ -42,9 +60,33 @@ void sandbox_make(struct request *r)
     rec->persistent = true;
     rec->created_ms = rec->updated_ms = api_now_ms();
     settings_take(rec, r->body, &r->arena);
-    if (!name.n)
-        api_new_id(rec->name, "sandbox-", 12, ID_BASE36);
-    session_start(session_new(rec), r, on_made);
+    memcpy(rec->snapshot, source.n ? source.p : "", source.n);
+    start_new(r, rec, name);
+}
+
+void sandbox_copy(struct request *r)
+{
+    struct err err;
+    struct record *source = request_record(r);
+    struct str name = json_str(json_get(r->body, STR("name")), &r->arena);
+    if (!source)
+        return;
+    if (settings_check(r->body, SETTINGS_FORK, &r->arena, &err) < 0) {
+        api_fail_err(r, &err);
+        return;
+    }
+    if (name.n && record_find(r->api, str_of(source->project), name)) {
+        fail_taken(r, name);
+        return;
+    }
+    if (source->snapshot[0] && !snapshot_find(r->api, str_of(source->snapshot))) {
+        api_fail(r, HTTP_GONE, "snapshot_not_found", "Snapshot '%s' is not available.",
+                 source->snapshot);
+        return;
+    }
+    struct record *rec = record_copy(source);
+    settings_take(rec, r->body, &r->arena);
+    start_new(r, rec, name);
 }
 
 static void try_to_open(struct request *r, struct record *rec);
@@ -69,15 +111,16 @@ static void on_changed(struct request *r, struct session *s, const struct err *e
 static void try_to_open(struct request *r, struct record *rec)
 {
     struct session *s = rec->current;
+    struct err err;
     session_look(s);
     if (changes(s)) {
         r->resumed |= s->status == SANDBOX_PENDING;
         session_wait(s, r, on_changed);
     } else if (s->status == SANDBOX_RUNNING) {
         api_answer_opened(r, s, r->resumed);
-    } else if (!rec->has_files) {
-        api_fail(r, HTTP_BAD_REQUEST, "snapshot_not_found",
-                 "Cannot resume sandbox: no snapshot available.");
+    } else if (session_can_start(rec, &err) < 0) {
+        api_fail(r, err.kind == ERR_NOT_FOUND ? HTTP_GONE : HTTP_BAD_REQUEST,
+                 "snapshot_not_found", "%s", err.msg);
     } else {
         r->resumed = true;
         session_start(session_new(rec), r, on_made);
@@ -111,9 +154,21 @@ void sandbox_change(struct request *r)
                  "Invalid request: `name` cannot be changed");
         return;
     }
+    struct str snapshot =
+        json_str(json_get(r->body, STR("currentSnapshotId")), &r->arena);
+    if (snapshot.n && !snapshot_find(r->api, snapshot)) {
+        api_fail(r, HTTP_NOT_FOUND, "not_found", "Snapshot '%.*s' not found.",
+                 STR_FMT(snapshot));
+        return;
+    }
     settings_take(rec, r->body, &r->arena);
+    if (snapshot.n) {
+        memset(rec->snapshot, 0, sizeof rec->snapshot);
+        memcpy(rec->snapshot, snapshot.p, snapshot.n);
+        rec->rebase = true;
+    }
     rec->updated_ms = api_now_ms();
-    store_save(rec);
+    record_save(rec);
     struct reply reply;
     reply_begin(&reply);
     jw_key(&reply.w, "sandbox");
@@ -126,10 +181,13 @@ void sandbox_change(struct request *r)
 static void on_removed(struct request *r, struct session *s, const struct err *err)
 {
     struct record *rec = s->record;
+    bool orphans = r->ex && request_arg_is(r, "deleteOrphanSnapshots", "true");
     if (err) {
         api_fail_err(r, err);
         return;
     }
+    if (orphans)
+        snapshots_delete_orphans(rec);
     struct reply reply;
     reply_begin(&reply);
     jw_key(&reply.w, "sandbox");
@@ -178,7 +236,7 @@ static bool is_wanted(const struct record *rec, const struct request *r,
 {
     struct str prefix = request_arg(r, "namePrefix"), tag = request_arg(r, "tags");
     struct str status = request_arg(r, "status");
-    return str_eq(str_of(rec->project), project) &&
+    return !rec->deleted && str_eq(str_of(rec->project), project) &&
            (!prefix.p || str_starts(str_of(rec->name), prefix)) &&
            (!tag.p || has_tag(rec, tag)) &&
            (!status.p ||

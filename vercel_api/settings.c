@@ -180,24 +180,29 @@ static int check_network(struct json body, struct err *err)
 }
 
 /* What is asked for and cannot be had here is refused, never ignored. */
-static int check_unserved(struct json body, struct arena *a, struct err *err)
+static int check_unserved(struct json body, enum settings_of of, struct arena *a,
+                          struct err *err)
 {
     struct json source = json_get(body, STR("source"));
+    struct str id = json_str(json_get(source, STR("snapshotId")), a);
+    struct str current = json_str(json_get(body, STR("currentSnapshotId")), a);
+    bool snapshot = json_str_is(json_get(source, STR("type")), STR("snapshot"));
+    if (id.n >= API_ID_MAX || current.n >= API_ID_MAX)
+        return bad(err, "the id of a snapshot is too long");
     if (given(body, "mounts") && json_len(json_get(body, STR("mounts"))) > 0)
         return bad(err, "`mounts` are not served by this build of sandquay");
-    if (given(body, "source"))
+    if (snapshot && (!id.n || of != SETTINGS_CREATE))
+        return bad(err, "`source` of type snapshot should have a snapshotId");
+    if (given(body, "source") && !snapshot)
         return err_set(err, ERR_INVALID,
                        "`source` of type %.*s is not served by this build of sandquay",
                        STR_FMT(json_str(json_get(source, STR("type")), a)));
-    if (given(body, "currentSnapshotId"))
-        return bad(err, "`currentSnapshotId` is not served by this build of sandquay");
     return 0;
 }
 
 int settings_check(struct json body, enum settings_of of, struct arena *a,
                    struct err *err)
 {
-    (void)of;
     if (check_name(body, a, err) < 0 || check_texts(body, a, err) < 0 ||
         check_image(body, a, err) < 0 || check_ports(body, err) < 0 ||
         check_number(body, "timeout", TIMEOUT_LEAST_MS, TIMEOUT_MOST_MS, false, err) <
@@ -209,7 +214,7 @@ int settings_check(struct json body, enum settings_of of, struct arena *a,
         check_map(body, "tags", API_TAGS_MAX, TAG_VALUE_MAX, a, err) < 0 ||
         check_keep_last(body, err) < 0 || check_network(body, err) < 0)
         return -1;
-    return check_unserved(body, a, err);
+    return check_unserved(body, of, a, err);
 }
 
 static void take_text(char **to, struct json body, const char *key, struct arena *a)

@@ -2,7 +2,7 @@
 // ordinary user.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { Sandbox } from '@vercel/sandbox';
+import { Sandbox, Snapshot } from '@vercel/sandbox';
 import { owners } from './lib/owners.mjs';
 import { until } from './lib/product.mjs';
 import { auth, serveVercel } from './lib/vercel.mjs';
@@ -239,6 +239,81 @@ for (const owner of owners('vercel')) {
       await sandbox.stop();
       await assert.rejects(sandbox.runCommand('true'), /no snapshot available/);
       await sandbox.delete();
+    });
+
+    test('snapshots: on every stop, by hand, as a source, in a tree, deleted', async () => {
+      const sandbox = await create({ name: 'snaps', env: { A: '1' }, snapshotExpiration: 86400000 });
+      await sandbox.writeFiles([{ path: 'f', content: 'one' }]);
+      const { snapshot: first } = await sandbox.stop();
+      assert.match(first.id, /^snap_\w{28}$/);
+      assert.equal(first.creationMethod, 'automatic');
+      assert.ok(Math.abs(first.expiresAt - Date.now() - 86400000) < 60000);
+      await sandbox.writeFiles([{ path: 'f', content: 'two' }]);
+      assert.equal(sandbox.currentSnapshotId, first.id);
+      const second = await sandbox.snapshot({ expiration: 0 });
+      assert.equal(second.expiresAt, undefined);
+      assert.equal(await text(sandbox, 'cat', ['f']), 'two');
+      const listed = [];
+      for await (const row of await sandbox.listSnapshots()) listed.push([row.id, row.parentId, row.creationMethod]);
+      assert.deepEqual(listed, [[second.snapshotId, first.id, 'manual'], [first.id, undefined, 'automatic']]);
+      const old = await create({ source: { type: 'snapshot', snapshotId: first.id } });
+      assert.equal(await text(old, 'cat', ['f']), 'one');
+      assert.equal(old.currentSession().sourceSnapshotId, first.id);
+      const walk = async (snapshotId, sortOrder) => (await Snapshot.tree({ ...options, snapshotId, sortOrder })).snapshots.map(({ snapshot }) => snapshot.id);
+      assert.deepEqual(await walk(second.snapshotId, 'desc'), [first.id]);
+      assert.deepEqual(await walk(first.id, 'asc'), [second.snapshotId]);
+      await sandbox.update({ currentSnapshotId: first.id });
+      await sandbox.stop();
+      assert.equal(await text(sandbox, 'cat', ['f']), 'one');
+      const found = await Snapshot.get({ ...options, snapshotId: second.snapshotId });
+      await found.delete();
+      assert.equal(found.status, 'deleted');
+      await assert.rejects(create({ source: { type: 'snapshot', snapshotId: second.snapshotId } }), /410.*not available/);
+      await assert.rejects(Snapshot.get({ ...options, snapshotId: 'snap_none' }), /404/);
+      for (const one of [sandbox, old]) await one.delete({ deleteOrphanSnapshots: true });
+      assert.equal((await api.ask('GET', '/api/v2/sandboxes/snapshots?project=prj_test&name=snaps')).json.snapshots.length, 0);
+    });
+
+    test('fork: files of the snapshot, settings of the source, what is given instead', async () => {
+      const source = await create({ name: 'source', env: { A: '1', B: '1' }, tags: { t: '1' }, timeout: 600000 });
+      await source.writeFiles([{ path: 'f', content: 'kept' }]);
+      await source.stop();
+      await source.writeFiles([{ path: 'f', content: 'live' }]);
+      const fork = await Sandbox.fork({ ...options, sourceSandbox: 'source', name: 'forked', env: { B: '2' } });
+      assert.equal(await text(fork, 'sh', ['-c', 'cat f; echo "-$A-$B"']), 'kept--2\n');
+      assert.deepEqual(fork.tags, { t: '1' });
+      assert.equal(fork.timeout, 600000);
+      assert.equal(await text(source, 'cat', ['f']), 'live');
+      await assert.rejects(Sandbox.fork({ ...options, sourceSandbox: 'source', name: 'forked' }), /409/);
+      await assert.rejects(Sandbox.fork({ ...options, sourceSandbox: 'nobody' }), /404/);
+      for (const one of [source, fork]) await one.delete({ deleteOrphanSnapshots: true });
+    });
+
+    test('keepLastSnapshots: those beyond it are deleted', async () => {
+      const sandbox = await create({ name: 'keeplast', keepLastSnapshots: { count: 2, deleteEvicted: true } });
+      for (let i = 0; i < 4; i++) {
+        await sandbox.writeFiles([{ path: 'f', content: String(i) }]);
+        await sandbox.stop();
+      }
+      assert.equal((await (await sandbox.listSnapshots()).toArray()).length, 2);
+      assert.equal(await text(sandbox, 'cat', ['f']), '3');
+      await sandbox.delete({ deleteOrphanSnapshots: true });
+    });
+
+    test('network policies: said as asked for, in force, and kept', async () => {
+      const sandbox = await create({ name: 'net', networkPolicy: 'deny-all' });
+      const said = async () => (await Sandbox.get({ ...options, name: 'net' })).networkPolicy;
+      assert.equal(await said(), 'deny-all');
+      await sandbox.update({ networkPolicy: { allow: ['example.com', '*.example.org'], subnets: { deny: ['10.0.0.0/8'] } } });
+      const policy = await said();
+      assert.deepEqual(policy.allow, ['example.com', '*.example.org']);
+      assert.deepEqual(policy.subnets.deny, ['10.0.0.0/8']);
+      const refused = await sandbox.runCommand('curl', ['-fsS', '-m', '5', 'http://other.example/']);
+      assert.notEqual(refused.exitCode, 0);
+      await sandbox.stop();
+      assert.deepEqual((await said()).allow, ['example.com', '*.example.org']);
+      await assert.rejects(sandbox.update({ networkPolicy: { allow: { 'a.example': [{ transform: [{ headers: { x: 'y' } }] }] } } }), /400/);
+      await sandbox.delete({ deleteOrphanSnapshots: true });
     });
 
     test('time: it stops when that is over, and can be extended', async () => {
