@@ -206,11 +206,22 @@ void snapshots_evict(const struct record *rec)
     arena_finish(&arena);
 }
 
+static bool has_source(const struct snapshot *snap)
+{
+    for (const struct record *rec = snap->api->records; rec; rec = rec->next)
+        if (!rec->deleted && strcmp(rec->local, snap->source_local) == 0)
+            return true;
+    return false;
+}
+
 void snapshots_delete_orphans(const struct record *rec)
 {
-    for (struct snapshot *snap = rec->api->snapshots; snap; snap = snap->next)
-        if (strcmp(snap->source_local, rec->local) == 0 && !is_current(snap, rec))
+    for (struct snapshot *snap = rec->api->snapshots; snap; snap = snap->next) {
+        bool own = strcmp(snap->source_local, rec->local) == 0;
+        bool left = strcmp(snap->id, rec->snapshot) == 0 && !has_source(snap);
+        if ((own || left) && !is_current(snap, rec))
             forget(snap);
+    }
 }
 
 static void key_time(struct json_writer *w, const char *key, uint64_t ms)

@@ -29,6 +29,7 @@ void snapshot_use(struct snapshot *snap);
 void snapshot_set_life(struct snapshot *snap, uint64_t life_ms);
 /* Those beyond what the sandbox keeps go away. */
 void snapshots_evict(const struct record *rec);
-/* Those of a deleted sandbox that no other one starts with. */
+/* Those of a deleted sandbox that no other one starts with; and the one that it would
+ * have started with, if the sandbox that it is of is gone. */
 void snapshots_delete_orphans(const struct record *rec);
 void object_snapshot(struct json_writer *w, const struct snapshot *snap);
