@@ -46,6 +46,8 @@ struct exec {
     struct pump out[2];
     uint64_t next[2]; /* offsets of the output that comes next */
     bool asking, ended, quitting;
+    bool looking, commits;
+    bool looked; /* the changes of the workspace were asked for */
     bool lost_output, told_warning;
     struct inherited in_fd;
     struct loop_io *in;
@@ -188,6 +190,59 @@ static void ask(struct exec *x)
                      on_output, x);
 }
 
+static void say_change(struct json change)
+{
+    struct arena a = {0};
+    struct str kind = json_str(json_get(change, STR("kind")), &a);
+    struct str path = json_str(json_get(change, STR("path")), &a);
+    fprintf(stderr, "%.*s ", STR_FMT(kind));
+    for (size_t i = 0; i < path.n; i++)
+        fputc((unsigned char)path.p[i] < ' ' ? '?' : path.p[i], stderr);
+    fputc('\n', stderr);
+    arena_finish(&a);
+}
+
+static void on_changes(void *ctx, struct json result, const struct err *failed)
+{
+    struct exec *x = ctx;
+    struct arena a = {0};
+    struct err err;
+    int64_t total = 0;
+    x->looking = false;
+    struct json content = answer_content(result, failed, &a, &err);
+    struct json list = json_get(content, STR("changes"));
+    json_i64(json_get(content, STR("total")), &total);
+    if (!json_present(content)) {
+        fail(x, &err);
+    } else {
+        for (struct json row = json_first(list); json_present(row);
+             row = json_next(row))
+            say_change(row);
+        if (total == 0)
+            say("", STR("nothing in the workspace has changed"));
+        else if (x->commits)
+            say("", STR("these changes are in the workspace's directory now"));
+        else if (x->options->sandbox)
+            say("", STR("these changes wait in the sandbox; --commit writes them to "
+                        "the directory"));
+        else
+            say("", STR("these changes were thrown away; --commit writes them to the "
+                        "directory"));
+    }
+    arena_finish(&a);
+    go_on(x);
+}
+
+/* What a failing command has done is only shown. */
+static void look_at_changes(struct exec *x)
+{
+    x->looked = x->looking = true;
+    x->commits = x->options->commit && x->status == 0;
+    struct str arguments =
+        x->commits ? STR("{\"action\":\"commit\"}") : STR("{\"action\":\"list\"}");
+    client_call_tool(x->client, "workspace_changes", arguments, on_changes, x);
+}
+
 /* Whatever comes next, after anything has changed. */
 static void go_on(struct exec *x)
 {
@@ -198,7 +253,9 @@ static void go_on(struct exec *x)
         return;
     }
     size_t waiting = pump_waiting(&x->out[0]) + pump_waiting(&x->out[1]);
-    if (x->ended && waiting == 0)
+    if (x->ended && waiting == 0 && x->options->workspace_overlay && !x->looked)
+        look_at_changes(x);
+    else if (x->ended && waiting == 0 && !x->looking)
         quit(x, x->status);
     else if (!x->ended && x->id[0] && !x->asking && waiting < PUMP_HIGH)
         ask(x);
@@ -547,6 +604,11 @@ int exec_main(int argc, char **argv)
     if (o.help) {
         help_verb(OPTIONS_EXEC);
         return 0;
+    }
+    if (o.commit && !o.workspace_overlay) {
+        err_set(&err, ERR_INVALID, "--commit without --workspace-mode overlay");
+        err_remedy(&err, "changes reach the directory as they are made");
+        return verb_fail("exec", &err, EXIT_WRONG_USE);
     }
     if (o.first >= argc) {
         err_set(&err, ERR_INVALID, "which command?");

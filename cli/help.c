@@ -8,7 +8,10 @@ static const char limits[] =
     "  --workspace DIR         this directory of yours is /workspace inside; what "
     "runs\n"
     "                          there can change and delete what is in it\n"
-    "  --workspace-readonly    ... but cannot write to it\n"
+    "  --workspace-mode MODE   write (default); readonly; overlay: what is written "
+    "there\n"
+    "                          waits until the changes are committed\n"
+    "  --workspace-readonly    the same as --workspace-mode readonly\n"
     "  --sandbox NAME          a named sandbox: its files are kept\n"
     "  --memory SIZE           of a sandbox, e.g. 512m (default 2g)\n"
     "  --pids N                processes and threads of a sandbox (default 512)\n"
@@ -155,6 +158,9 @@ void help_verb(enum options_verb verb)
             "  --cwd DIR               directory inside (default /workspace)\n"
             "  --tty                   in a terminal of its own, on ours; Enter ~ . "
             "leaves\n"
+            "  --commit                with --workspace-mode overlay, after a command "
+            "that\n"
+            "                          succeeds: its changes go to the directory\n"
             "  --connect URL           a running server instead of one of its own\n%s",
             limits);
     } else if (verb == OPTIONS_SHELL) {

@@ -130,6 +130,8 @@ enum flag {
     FLAG_NETWORK_DENY,
     FLAG_BACKEND,
     FLAG_TOOLSETS,
+    FLAG_WORKSPACE_MODE,
+    FLAG_COMMIT,
     FLAG_JSON,
     FLAG_REQUIRE_LEVEL,
     FLAG_ALLOW_WEAK,
@@ -158,6 +160,8 @@ struct flag_row {
 
 static const struct flag_row rows[] = {
     {"--workspace", required_argument, FLAG_WORKSPACE, TO_SERVER},
+    {"--workspace-mode", required_argument, FLAG_WORKSPACE_MODE, TO_SERVER},
+    {"--commit", no_argument, FLAG_COMMIT, OPTIONS_EXEC},
     {"--workspace-readonly", no_argument, FLAG_READONLY, TO_SERVER},
     {"--sandbox", required_argument, FLAG_SANDBOX, TO_SERVER},
     {"--memory", required_argument, FLAG_MEMORY, TO_SERVER},
@@ -210,6 +214,17 @@ static int take_env(struct options *o, const char *text, struct err *err)
         return err_set(err, ERR_LIMIT, "more than %d variables", OPTIONS_ENV_MAX);
     o->env[o->env_count++] = text;
     return 0;
+}
+
+static int take_workspace_mode(struct options *o, const char *text, struct err *err)
+{
+    bool write = strcmp(text, "write") == 0;
+    o->workspace_readonly = strcmp(text, "readonly") == 0;
+    o->workspace_overlay = strcmp(text, "overlay") == 0;
+    if (write || o->workspace_readonly || o->workspace_overlay)
+        return 0;
+    return err_set(err, ERR_INVALID, "\"%s\" is none of write, readonly, overlay",
+                   text);
 }
 
 static int take_backend(struct options *o, const char *text, struct err *err)
@@ -308,6 +323,11 @@ static int take(struct options *o, int flag, const char *text, struct err *err)
     case FLAG_STATE_DIR:
         o->state_dir = text;
         return 0;
+    case FLAG_COMMIT:
+        o->commit = true;
+        return 0;
+    case FLAG_WORKSPACE_MODE:
+        return take_workspace_mode(o, text, err);
     case FLAG_TOOLSETS:
         return tools_sets_parse(text, &o->toolsets, err);
     case FLAG_REQUIRE_LEVEL:

@@ -31,7 +31,7 @@ struct options {
     const char *workspace, *sandbox, *backend; /* NULL: not given */
     int require_level;                         /* 0: not given */
     bool allow_weak;
-    bool workspace_readonly, verbose, help;
+    bool workspace_readonly, workspace_overlay, verbose, help;
     unsigned toolsets;             /* TOOLSET_* bits */
     bool json;                     /* sandboxes */
     struct network_policy network; /* see options_finish() */
@@ -43,6 +43,7 @@ struct options {
     const char *timeout; /* as given */
     const char *cwd, *connect;
     bool tty;
+    bool commit;                      /* the changes of the workspace */
     const char *env[OPTIONS_ENV_MAX]; /* K=V */
     size_t env_count;
     /* the flags that exec hands to the server that it starts */

@@ -47,8 +47,9 @@ int serve_sandbox_config(const struct options *o, const struct places *places,
 {
     if (check_workspace(o->workspace, err) < 0)
         return -1;
-    if (o->workspace_readonly && !o->workspace) {
-        err_set(err, ERR_INVALID, "--workspace-readonly without --workspace");
+    if ((o->workspace_readonly || o->workspace_overlay) && !o->workspace) {
+        err_set(err, ERR_INVALID, "--workspace-%s without --workspace",
+                o->workspace_overlay ? "mode overlay" : "readonly");
         return err_remedy(err, "say which directory: --workspace DIR");
     }
     static struct host_proxy_config host_proxy; /* borrowed, as all of it */
@@ -57,6 +58,7 @@ int serve_sandbox_config(const struct options *o, const struct places *places,
         .limits = o->limits,
         .workspace = o->workspace,
         .workspace_readonly = o->workspace_readonly,
+        .workspace_overlay = o->workspace_overlay,
         .default_name = o->sandbox,
         .state_dir = places->state,
         .temp_dir = places->temp,
@@ -123,7 +125,9 @@ static int start(struct serve *s, const struct options *o, const struct places *
         .instructions = tools_instructions,
         .ctx = &s->tools,
     };
-    offered.tools = tools_table(o->toolsets, &offered.tool_count);
+    offered.tools =
+        tools_table(o->toolsets | (o->workspace_overlay ? TOOLSET_WORKSPACE : 0),
+                    &offered.tool_count);
     offer_fill(&offered);
     s->server = mcp_server_new(&offered);
     if (!fds)

@@ -57,6 +57,8 @@ struct sandbox_backend {
     void (*snapshot)(void *self, struct sandbox_op *op);
     void (*snapshots)(void *self, struct sandbox_op *op); /* as often as there are */
     void (*snapshot_delete)(void *self, struct sandbox_op *op); /* op->name: its id */
+    /* op->action: sandbox_op_add_change(), as often as there are */
+    void (*changes)(void *self, struct sandbox_op *op);
     bool snapshots_any; /* also of those whose files are not kept */
     bool
         forks; /* create() knows sb->source alone; else it gets a snapshot of it, too */
@@ -127,6 +129,7 @@ enum sandbox_op_kind {
     SANDBOX_OP_SNAPSHOT,
     SANDBOX_OP_SNAPSHOTS,
     SANDBOX_OP_SNAPSHOT_DELETE,
+    SANDBOX_OP_CHANGES,
 };
 
 struct sandbox_op {
@@ -139,8 +142,11 @@ struct sandbox_op {
     enum sandbox_stop_mode mode;
     bool in_place;
     uint64_t duration_ms;
+    enum workspace_action action;
     struct owned_spec wish;
     struct arena arena; /* of the results */
+    struct workspace_change *changes;
+    uint64_t total; /* of changes, those that are too many included */
     struct sandbox_info *infos;
     struct snapshot_info *snapshots;
     size_t count, room;
@@ -150,6 +156,7 @@ struct sandbox_op {
         sandbox_list_fn *list;
         snapshot_fn *snapshot;
         snapshot_list_fn *snapshots;
+        workspace_changes_fn *changes;
     } fn;
     void *ctx;
     void *impl; /* the backend's, gone before sandbox_op_done() */
@@ -239,6 +246,8 @@ void sandbox_op_done(struct sandbox_op *op, const struct err *err);
 /* One more result; strings are copied. */
 void sandbox_op_add_info(struct sandbox_op *op, const struct sandbox_info *info);
 void sandbox_op_add_snapshot(struct sandbox_op *op, const struct snapshot_info *info);
+
+void sandbox_op_add_change(struct sandbox_op *op, char kind, struct str path);
 
 /* spec.c */
 void owned_spec_set(struct owned_spec *to, const struct sandbox_spec *spec);

@@ -116,6 +116,17 @@ void sandbox_op_add_snapshot(struct sandbox_op *op, const struct snapshot_info *
     dup(&op->arena, &to->source);
 }
 
+void sandbox_op_add_change(struct sandbox_op *op, char kind, struct str path)
+{
+    enum { CHANGES_MAX = 10000 };
+    op->total++;
+    if (op->count == CHANGES_MAX)
+        return;
+    op->changes = grow(op, op->changes, sizeof *op->changes);
+    op->changes[op->count++] =
+        (struct workspace_change){.kind = kind, .path = arena_dup(&op->arena, path)};
+}
+
 static int older(const void *a, const void *b)
 {
     const struct sandbox_info *x = a, *y = b;
@@ -145,6 +156,9 @@ static void answer(struct sandbox_op *op, const struct err *err)
         break;
     case SANDBOX_OP_SNAPSHOT:
         op->fn.snapshot(op->ctx, err ? NULL : op->snapshots, err);
+        break;
+    case SANDBOX_OP_CHANGES:
+        op->fn.changes(op->ctx, op->changes, op->count, op->total, err);
         break;
     case SANDBOX_OP_SNAPSHOTS:
         op->fn.snapshots(op->ctx, op->snapshots, err ? 0 : op->count, err);
@@ -440,6 +454,31 @@ void sandbox_update(struct sandboxes *set, uint64_t owner, struct str name,
             name) < 0)
         return;
     set->backend->update(set->impl, op);
+}
+
+void workspace_changes(struct sandboxes *set, uint64_t sandbox,
+                       enum workspace_action action, workspace_changes_fn *fn,
+                       void *ctx)
+{
+    struct sandbox *sb = sandbox_find(set, sandbox);
+    struct sandbox_op *op = op_new(set, SANDBOX_OP_CHANGES, sb ? sb->owner : 0, ctx);
+    struct err err;
+    op->fn.changes = fn;
+    op->action = action;
+    if (!sb || sb->state != SANDBOX_READY) {
+        err_set(&err, ERR_NOT_FOUND, "the sandbox is gone");
+        err_remedy(&err, "call again: a new one is made");
+        sandbox_op_done(op, &err);
+    } else if (!sb->workspace || !set->config.workspace_overlay ||
+               !set->backend->changes) {
+        err_set(&err, ERR_INVALID, "the workspace of this sandbox is no overlay");
+        err_remedy(&err, "start with --workspace DIR --workspace-mode overlay to have "
+                         "changes looked at before they reach DIR");
+        sandbox_op_done(op, &err);
+    } else {
+        op->sandbox = sb;
+        set->backend->changes(set->impl, op);
+    }
 }
 
 /* Only a principal goes on for ever; others take their sandboxes along. */

@@ -118,6 +118,7 @@ const struct sandbox_backend sandbox_local = {
     .list = local_list,
     .stop = local_stop,
     .update = local_update,
+    .changes = local_changes,
     .network_log = local_network_log,
     .expose = local_expose,
     .unexpose = local_unexpose,

@@ -68,6 +68,7 @@ struct local {
     struct ending *endings;   /* boxes that are dying */
     struct waiting *waiting;  /* sandboxes whose last holder is dying */
     struct sweeper *sweepers; /* processes that remove files */
+    struct changes *changes;  /* reports that are read */
     bool swept;               /* what crashes had left */
     struct host_proxy host_proxy;
     enum zygote_launcher launcher; /* the best that has not been refused */
@@ -111,6 +112,8 @@ void local_guest_file(struct box *box, struct file_op *op);
 void local_guest_halt(struct box *box, struct sandbox_op *op);
 /* -> local_ports_answer() with the number, unless it gives -1. */
 int local_guest_connect(struct box *box, uint64_t number, uint16_t port, bool v6);
+int local_guest_changes(struct box *box, enum workspace_action action, int report,
+                        struct err *err);
 void local_guest_drop_pending(struct box *box);
 
 /* local_stream.c: the pipes of a command */
@@ -125,6 +128,10 @@ void streams_free(struct streams *s);
 void streams_drain(struct streams *s); /* all that is in the pipes now */
 void streams_input(struct streams *s); /* the queue changed */
 void streams_flow(struct streams *s);  /* command->paused changed */
+
+/* local_changes.c */
+void local_changes(void *self, struct sandbox_op *op);
+void local_changes_finish(struct local *l);
 
 /* local_workspace.c: the host directory that becomes /workspace. "": none. */
 int local_workspace_find(const struct sandbox *sb, char to[4096], struct err *err);

@@ -362,6 +362,24 @@ void local_guest_halt(struct box *box, struct sandbox_op *op)
     }
 }
 
+/* Its end is told by the end of the report. */
+int local_guest_changes(struct box *box, enum workspace_action action, int report,
+                        struct err *err)
+{
+    struct guest_changes request = {
+        .action = action == WORKSPACE_COMMIT    ? GUEST_CHANGES_COMMIT
+                  : action == WORKSPACE_DISCARD ? GUEST_CHANGES_DISCARD
+                                                : GUEST_CHANGES_LIST};
+    return send_message(box,
+                        &(struct wire_out){.type = GUEST_CHANGES,
+                                           .id = ++box->last_id,
+                                           .body = &request,
+                                           .body_bytes = sizeof request,
+                                           .fds = &report,
+                                           .fd_count = 1},
+                        err);
+}
+
 static void halted(struct box *box, struct pending *p)
 {
     struct sandbox_op *op = p->halt;

@@ -474,6 +474,7 @@ void local_update(void *self, struct sandbox_op *op)
 /* The ops are dropped by the set; nobody is told any more. */
 void local_life_finish(struct local *l)
 {
+    local_changes_finish(l);
     while (l->waiting)
         waiting_free(l->waiting);
     while (l->endings) {

@@ -189,6 +189,17 @@ static int make_snapshot(int snapshots, const char *id, const char *source,
     return rc;
 }
 
+/* What has changed of a host workspace stays with the sandbox. */
+static void keep_changes(int sandbox, int snapshots, const char *id)
+{
+    static const char layer[] = "files/layers/" LOCAL_WORKSPACE_LAYER "-upper";
+    char from[SANDBOX_NAME_MAX + sizeof layer + 2];
+    snprintf(from, sizeof from, "%s/%s", id, layer);
+    if (mkdirat(sandbox, "files/layers", 0755) < 0 ||
+        (renameat(snapshots, from, sandbox, layer) < 0 && errno != ENOENT))
+        log_warn("ignoring the changes of the workspace: they went into %s", id);
+}
+
 static int take(struct sandboxes *set, uint64_t owner, const char *source,
                 struct local_hold *hold, struct local_record *record, const char *id,
                 struct err *err)
@@ -216,6 +227,8 @@ static int take(struct sandboxes *set, uint64_t owner, const char *source,
         rc = err_sys(err, errno, "moving the files to the snapshot");
     if (rc == 0 && mkdirat(hold->dir, "files", 0755) < 0)
         rc = err_sys(err, errno, "making the sandbox's new files");
+    if (rc == 0)
+        keep_changes(hold->dir, snapshots, id);
     fd_close(&snapshots);
     return rc;
 }

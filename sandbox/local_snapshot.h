@@ -8,6 +8,8 @@
 #include "sandbox/local_store.h"
 
 enum { LOCAL_LAYERS_MAX = 32 };
+/* TREE_WORKSPACE of sandbox/guest/plan.h */
+#define LOCAL_WORKSPACE_LAYER "3"
 
 /* What a root lies upon. */
 struct local_layers {

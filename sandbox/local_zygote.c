@@ -179,6 +179,7 @@ static int ask_for_box(struct box *box, struct err *err)
         .pids = spec->pids,
         .workspace_readonly =
             config->workspace_readonly && sb->is_default && config->workspace,
+        .workspace_overlay = workspace[0] && config->workspace_overlay,
         .string_count = CREATE_STRINGS,
         .relaxed = config->relaxed,
         .launcher = box->launcher,

@@ -48,6 +48,7 @@ struct sandbox_config {
     const char
         *workspace; /* host directory for default sandboxes' /workspace, or NULL */
     bool workspace_readonly;
+    bool workspace_overlay; /* what is written there waits for workspace_changes() */
     const char
         *default_name; /* name of the default sandbox, or NULL for an unnamed one */
     const char
@@ -374,6 +375,22 @@ void file_write_mode(struct sandboxes *set, uint64_t sandbox, struct str path,
 typedef int file_fill_fn(void *ctx, int fd, struct err *err);
 void file_fill(struct sandboxes *set, uint64_t sandbox, struct str path,
                file_fill_fn *fill, file_write_fn *fn, void *ctx);
+
+/* Of a workspace that is an overlay: what differs from the host's directory. */
+enum workspace_action { WORKSPACE_LIST, WORKSPACE_COMMIT, WORKSPACE_DISCARD };
+struct workspace_change {
+    char kind;       /* 'A' added, 'M' modified, 'D' deleted */
+    struct str path; /* in the workspace; a directory ends with a slash */
+};
+typedef void workspace_changes_fn(void *ctx, const struct workspace_change *changes,
+                                  size_t count, uint64_t total, const struct err *err);
+/* LIST: count of total changes (of a great many, the first). COMMIT writes them to the
+ * host's directory, DISCARD takes them back inside; both tell what they did, while the
+ * sandbox's processes stand still. When one fails in the middle, the rest is still a
+ * change. INVALID: its workspace is no overlay. */
+void workspace_changes(struct sandboxes *set, uint64_t sandbox,
+                       enum workspace_action action, workspace_changes_fn *fn,
+                       void *ctx);
 
 /* Makes a directory. parents: those that are missing, too, and one that exists is fine.
  */

@@ -28,6 +28,7 @@ static struct row rows[] = {
     TOOL(TOOLSET_LIFECYCLE, sandbox_fork),
     TOOL(TOOLSET_LIFECYCLE, sandbox_extend),
     TOOL(TOOLSET_NETWORK, expose_port),
+    TOOL(TOOLSET_WORKSPACE, workspace_changes),
     TOOL(TOOLSET_NETWORK, network_policy),
     TOOL(TOOLSET_NETWORK, network_log),
 };
@@ -41,6 +42,7 @@ static const struct {
     {"default", TOOLSET_DEFAULT},
     {"lifecycle", TOOLSET_LIFECYCLE},
     {"network", TOOLSET_NETWORK},
+    {"workspace", TOOLSET_WORKSPACE},
     {"all", ~0u},
 };
 

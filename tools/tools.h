@@ -26,8 +26,13 @@ struct tools_ctx {
 void tools_finish(struct tools_ctx *ctx);
 
 /* Sets of tools, as bits; the default ones are always offered. */
-enum { TOOLSET_DEFAULT = 1, TOOLSET_LIFECYCLE = 2, TOOLSET_NETWORK = 4 };
-#define TOOLSET_NAMES "default, lifecycle, network, all"
+enum {
+    TOOLSET_DEFAULT = 1,
+    TOOLSET_LIFECYCLE = 2,
+    TOOLSET_NETWORK = 4,
+    TOOLSET_WORKSPACE = 8, /* offered by itself where it is of use */
+};
+#define TOOLSET_NAMES "default, lifecycle, network, workspace, all"
 
 /* "lifecycle,network": bits. INVALID for an unknown name. */
 int tools_sets_parse(const char *list, unsigned *ret_sets, struct err *err);
@@ -53,3 +58,4 @@ void tool_sandbox_stop(struct call *call);
 void tool_sandbox_snapshot(struct call *call);
 void tool_sandbox_fork(struct call *call);
 void tool_sandbox_extend(struct call *call);
+void tool_workspace_changes(struct call *call);

@@ -293,6 +293,10 @@ const char *launch_bubblewrap(struct guest_setup *setup, struct launched *ret)
     if (!path)
         return "bubblewrap (bwrap) is not installed";
     /* It would follow links that sandboxed code has left in there. */
+    if (setup->plan.workspace_overlay || setup->plan.lowers[0]) {
+        errno = EPERM;
+        return "an overlay without namespaces of our own";
+    }
     if (setup->plan.files[0]) {
         errno = EPERM;
         return "a kept sandbox without namespaces of our own";

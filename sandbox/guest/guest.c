@@ -1,5 +1,6 @@
 #include "sandbox/guest/guest.h"
 #include "base/fd.h"
+#include "sandbox/guest/changes.h"
 #include "sandbox/guest/lockdown.h"
 #include "sandbox/guest/transparent.h"
 #include "sandbox/guest/weak.h"
@@ -125,6 +126,8 @@ static void set_up_namespaces(struct guest *g, struct guest_setup *setup,
     transparent_set_up(transparent);
     if (mounts_execute(&setup->plan, &g->layers, &step) < 0)
         give_up(g, step);
+    if (setup->plan.workspace_overlay)
+        changes_init(setup->plan.tree[TREE_WORKSPACE], setup->plan.workspace_upper);
 }
 
 /* bubblewrap has done the rest. */
@@ -216,6 +219,9 @@ static void serve_message(struct guest *g)
         break;
     case GUEST_CONNECT:
         connect_serve(g, &m);
+        break;
+    case GUEST_CHANGES:
+        changes_start(g, &m);
         break;
     case GUEST_HALT:
         run_halt(g, &m);

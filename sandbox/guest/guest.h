@@ -50,7 +50,8 @@ void run_exec(struct guest *g, struct wire_message *m);
 void run_kill(struct guest *g, const struct wire_message *m);
 void run_reap(struct guest *g); /* SIGCHLD */
 void run_halt(struct guest *g, const struct wire_message *m);
-int run_supervisor_fd(void); /* to be polled; -1 if there are none */
+void run_hold(struct guest *g, bool hold); /* all commands stand still, or go on */
+int run_supervisor_fd(void);               /* to be polled; -1 if there are none */
 void run_supervisor_news(struct guest *g);
 int run_tick_ms(struct guest *g); /* how long poll may sleep; -1: for ever */
 void run_tick(struct guest *g);   /* watchdog and overdue kills */

@@ -150,6 +150,7 @@ static void create(struct wire_message *m)
                                      .disk_inodes = request.disk_inodes,
                                      .pids = request.pids,
                                      .workspace_readonly = request.workspace_readonly,
+                                     .workspace_overlay = request.workspace_overlay,
                                      .host_name = string[CREATE_NAME],
                                      .workspace = string[CREATE_WORKSPACE],
                                      .files = string[CREATE_FILES],

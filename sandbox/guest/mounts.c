@@ -216,7 +216,8 @@ static int do_overlay(const struct mount_plan *plan, const struct plan_step *s)
     if (make_layer(lower) < 0 || make_layer(upper) < 0 || make_layer(work) < 0 ||
         attach(plan->tree[s->flags], lower) < 0 || chdir(LAYERS) < 0)
         return -1;
-    overlay_lowers(&o, plan->lowers, name, lower);
+    /* What has changed of a workspace is the sandbox's alone, not its snapshots'. */
+    overlay_lowers(&o, s->flags == TREE_WORKSPACE ? "" : plan->lowers, name, lower);
     return overlay_mount(&o, upper, work, inside_dir(s->target, 0755));
 }
 
@@ -367,7 +368,7 @@ static int run_program(struct program *p, const struct mount_plan *plan,
     for (int i = 0; i < p->plan.count; i++) {
         const struct plan_step *s = &p->plan.step[i];
         int rc = run_step(plan, s, p->cloned[i]);
-        if (rc < 0 && s->op == PLAN_OVERLAY)
+        if (rc < 0 && s->op == PLAN_OVERLAY && s->optional)
             rc = without_overlay(s);
         else if (rc == 0 && s->op == PLAN_OVERLAY && s->flags == TREE_USR)
             *layers |= LAYER_OVERLAY;
@@ -387,6 +388,9 @@ static int run_program(struct program *p, const struct mount_plan *plan,
 /* What is kept of earlier runs, as trees; where they are not prepared, ours. */
 static int open_kept(struct mount_plan *plan)
 {
+    int *workspace = &plan->tree[TREE_WORKSPACE];
+    if (*workspace < 0 && plan->workspace_overlay)
+        *workspace = open_tree(plan->workspace, AT_SYMLINK_NOFOLLOW);
     int *files = &plan->tree[TREE_FILES], *snapshots = &plan->tree[TREE_SNAPSHOTS];
     if (*files < 0 && plan->files[0])
         *files = open_tree(plan->files, AT_SYMLINK_NOFOLLOW);
@@ -394,6 +398,17 @@ static int open_kept(struct mount_plan *plan)
         *snapshots = open_tree(plan->snapshots, AT_SYMLINK_NOFOLLOW);
     return (plan->files[0] && *files < 0) || (plan->snapshots[0] && *snapshots < 0) ? -1
                                                                                     : 0;
+}
+
+/* Nothing of the sandbox can reach these: pid 1 alone holds them. */
+static void open_workspace_layers(struct mount_plan *plan)
+{
+    char path[64];
+    snprintf(path, sizeof path, LAYERS "/%d", TREE_WORKSPACE);
+    fd_close(&plan->tree[TREE_WORKSPACE]);
+    plan->tree[TREE_WORKSPACE] = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    snprintf(path, sizeof path, LAYERS "/%d-upper", TREE_WORKSPACE);
+    plan->workspace_upper = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
 static int base_mounts(const struct mount_plan *plan, const char **ret_step)
@@ -430,18 +445,15 @@ static int enter(const char **ret_step)
     return chdir("/workspace");
 }
 
-int mounts_execute(const struct mount_plan *wanted, uint32_t *ret_layers,
-                   const char **ret_step)
+int mounts_execute(struct mount_plan *plan, uint32_t *ret_layers, const char **ret_step)
 {
     static struct program program;
     struct program *p = &program;
-    struct mount_plan own = *wanted;
-    const struct mount_plan *plan = &own;
     plan_make(&p->plan, plan);
     etc_collect(0);
     clone_sources(p);
     *ret_step = "kept files";
-    if (open_kept(&own) < 0)
+    if (open_kept(plan) < 0)
         return -1;
     umask(0);
     if (base_mounts(plan, ret_step) < 0)
@@ -453,8 +465,10 @@ int mounts_execute(const struct mount_plan *wanted, uint32_t *ret_layers,
         fd_close(&p->cloned[i]);
     if (rc < 0)
         return -1;
-    fd_close(&own.tree[TREE_FILES]);
-    fd_close(&own.tree[TREE_SNAPSHOTS]);
+    fd_close(&plan->tree[TREE_FILES]);
+    fd_close(&plan->tree[TREE_SNAPSHOTS]);
+    if (plan->workspace_overlay)
+        open_workspace_layers(plan);
     *ret_step = "files of /etc";
     if (etc_write(plan->host_name) < 0 || enter(ret_step) < 0)
         return -1;

@@ -5,6 +5,8 @@
 
 /* Builds the root and enters it: the caller is alone in new mount, pid, ipc and uts
  * namespaces and has all capabilities over them. 0 with *ret_layers (LAYER_MOUNTNS,
- * LAYER_OVERLAY, LAYER_PID_MAX), or -1 with errno and the failed step's text. */
-int mounts_execute(const struct mount_plan *plan, uint32_t *ret_layers,
+ * LAYER_OVERLAY, LAYER_PID_MAX), or -1 with errno and the failed step's text. Of a
+ * workspace overlay, plan->tree[TREE_WORKSPACE] and plan->workspace_upper are its
+ * layers then. */
+int mounts_execute(struct mount_plan *plan, uint32_t *ret_layers,
                    const char **ret_step);

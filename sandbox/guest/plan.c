@@ -158,7 +158,11 @@ void plan_make(struct plan *p, const struct mount_plan *wanted)
     add(p, (struct plan_step){PLAN_WRITE, "/proc/sys/kernel/pid_max", NULL, 1, p->pids,
                               true});
     ADD_ALL(p, proc_end);
-    add_directory(p, wanted, TREE_WORKSPACE, "/workspace", wanted->workspace);
+    if (wanted->workspace_overlay)
+        add(p, (struct plan_step){PLAN_OVERLAY, "/workspace", NULL, TREE_WORKSPACE,
+                                  NULL, false});
+    else
+        add_directory(p, wanted, TREE_WORKSPACE, "/workspace", wanted->workspace);
     if (wanted->workspace_readonly)
         add(p, (struct plan_step){PLAN_READONLY, "/workspace", NULL, AT_RECURSIVE, NULL,
                                   false});

@@ -23,6 +23,8 @@ struct mount_plan {
     uint32_t pids;
     bool id_range; /* gids beyond 0 exist: devpts can have its group */
     bool workspace_readonly;
+    bool workspace_overlay; /* what is written there stays in the sandbox */
+    int workspace_upper;    /* where: a descriptor, once the mounts are made */
     const char *host_name;
     /* Host directories, when there is no tree of them, or "": what is /workspace; what
      * holds the root itself, which is kept. */

@@ -57,6 +57,8 @@ enum guest_type {
                     * -> GUEST_DONE or GUEST_FAILED */
     GUEST_CONNECT, /* struct guest_connect -> GUEST_CONNECTED or GUEST_FAILED */
     GUEST_HALT,    /* header only: ends every process but the guest -> GUEST_DONE */
+    GUEST_CHANGES, /* struct guest_changes, fd: a pipe that the report is written to
+                    * (changes.c) -> GUEST_FAILED if it cannot begin */
     /* guest -> server */
     GUEST_READY,   /* id 0, struct guest_ready + fd: the proxy's listener. Sent once. */
     GUEST_STARTED, /* struct guest_started + fd: the terminal's master, if it has one */
@@ -118,10 +120,10 @@ struct zygote_create {
     uint64_t cpu_millis; /* 1000 = one CPU; 0 = all */
     uint32_t pids;
     uint32_t workspace_readonly;
+    uint32_t workspace_overlay; /* writes do not reach the host's directory */
     uint32_t string_count;
     uint32_t relaxed;  /* 1 under ASan: no memory rlimits for the guest itself */
     uint32_t launcher; /* enum zygote_launcher */
-    uint32_t reserved;
 };
 
 enum zygote_string {
@@ -219,6 +221,17 @@ struct guest_connect {
 struct guest_commit {
     uint32_t token;
     uint32_t keep; /* 1: rename into place; 0: throw the temporary file away */
+};
+
+/* Of a workspace that is an overlay. */
+enum guest_changes_action {
+    GUEST_CHANGES_LIST,
+    GUEST_CHANGES_COMMIT,  /* the host's directory becomes what is seen inside */
+    GUEST_CHANGES_DISCARD, /* what is seen inside becomes the host's directory */
+};
+
+struct guest_changes {
+    uint32_t action;
 };
 
 /* `what` tells failures apart that share an errno. */

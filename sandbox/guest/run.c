@@ -3,6 +3,7 @@
  * everything that it started; elsewhere a supervisor (a subreaper) stands between, and
  * its tree is killed. */
 #include "base/fd.h"
+#include "sandbox/guest/changes.h"
 #include "sandbox/guest/guest.h"
 #include "sandbox/guest/processes.h"
 #include "sandbox/guest/terminal.h"
@@ -487,13 +488,39 @@ void run_reap(struct guest *g)
 {
     int status;
     pid_t pid;
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        changes_reaped(g, pid);
         for (int i = 0; i < COMMANDS_MAX; i++)
             if (commands[i].used && !commands[i].exited && commands[i].leader == pid)
                 leader_ended(g, &commands[i], status, has_descendants(&commands[i]));
+    }
     for (int i = 0; i < COMMANDS_MAX; i++)
         if (commands[i].used && (commands[i].kill_id || commands[i].exited))
             settle(g, &commands[i]);
+}
+
+static void freeze(const struct group *group, bool hold)
+{
+    int fd = openat(group->dir, "cgroup.freeze", O_WRONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : write(fd, hold ? "1" : "0", 1);
+    (void)n;
+    fd_close(&fd);
+    uint64_t since = now_ms();
+    while (hold && !cgroup_count(group->events, "frozen") &&
+           now_ms() - since < KILL_LIMIT_MS)
+        poll(NULL, 0, 1);
+}
+
+void run_hold(struct guest *g, bool hold)
+{
+    if (!(g->layers & LAYER_CGROUP_KILL)) {
+        if (getpid() == 1)
+            kill(-1, hold ? SIGSTOP : SIGCONT);
+        return;
+    }
+    for (int i = 0; i < group_count; i++)
+        if (groups[i].number)
+            freeze(&groups[i], hold);
 }
 
 static pid_t tree[PROCESSES_MAX];

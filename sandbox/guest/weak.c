@@ -179,6 +179,10 @@ static const char *check(const struct guest_setup *setup)
         return root ? "Landlock version 4 (Linux 6.7)"
                     : "Landlock version 6 (Linux 6.12)";
     }
+    if (setup->plan.workspace_overlay || setup->plan.lowers[0]) {
+        errno = EPERM;
+        return "an overlay without namespaces of our own";
+    }
     if (setup->plan.files[0]) {
         errno = EPERM;
         return "a kept sandbox without namespaces";
