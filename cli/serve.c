@@ -130,6 +130,7 @@ static int start(struct serve *s, const struct options *o, const struct places *
                     &offered.tool_count);
     offer_fill(&offered);
     s->server = mcp_server_new(&offered);
+    offer_serve(&s->tools, s->server);
     if (!fds)
         return start_web(s, o, places, &offered, err);
     return stdio_new(&s->stdio, s->loop, s->server, *fds, OWNER_STDIO, on_done, s, err);

@@ -132,7 +132,8 @@ void mcp_server_expire(struct mcp_server *server, uint64_t now_ms);
 void mcp_server_drop_owner(struct mcp_server *server, uint64_t owner);
 
 /* Lists have changed (enum mcp_feature bits), or a resource has: tells the peers that
- * are to be told; owner: only its connections, 0: all. */
+ * are to be told. owner: only its connections; with a lower half of 0: those of all
+ * owners with this upper half; 0: all. */
 void mcp_server_changed(struct mcp_server *server, uint64_t owner, unsigned lists);
 void mcp_server_updated(struct mcp_server *server, uint64_t owner, struct str uri);
 /* Offers other rows from now on (borrowed), and tells. Rows of the former table are

@@ -334,6 +334,12 @@ static void tell_updated(struct session *s, struct str uri, const struct listen 
     session_end_notification_on(s, &w, start, l ? l->stream : 0);
 }
 
+static bool concerns(uint64_t owner, const struct session *s)
+{
+    bool all_of_it = (uint32_t)owner == 0 && owner >> 32 == s->config.owner >> 32;
+    return owner == 0 || owner == s->config.owner || all_of_it;
+}
+
 static void session_changed(struct session *s, size_t change)
 {
     if (s->initialized)
@@ -349,7 +355,7 @@ void mcp_server_changed(struct mcp_server *server, uint64_t owner, unsigned list
     for (size_t i = 0; i < CHANGES; i++)
         if (lists & server->config.features & changes[i].feature)
             for (struct session *s = server->sessions; s; s = s->next)
-                if (owner == 0 || owner == s->config.owner)
+                if (concerns(owner, s))
                     session_changed(s, i);
 }
 
@@ -367,7 +373,7 @@ static void session_updated(struct session *s, struct str uri)
 void mcp_server_updated(struct mcp_server *server, uint64_t owner, struct str uri)
 {
     for (struct session *s = server->sessions; s; s = s->next)
-        if (owner == 0 || owner == s->config.owner)
+        if (concerns(owner, s))
             session_updated(s, uri);
 }
 

@@ -227,11 +227,15 @@ struct sandboxes {
     struct loop_later *tell;
     sandbox_doing_fn *doing;
     void *doing_ctx;
+    sandbox_change_fn *change;
+    void *change_ctx;
     bool finishing;
 };
 
 void sandbox_created(struct sandbox *sb, int level, uint32_t layers,
                      const char *notice);
+/* Tells on_change of a list that has changed. */
+void sandbox_list_changed(struct sandboxes *set, uint64_t owner, bool kept);
 /* Creation failed: the sandbox goes away. */
 void sandbox_failed(struct sandbox *sb, const struct err *err);
 /* Says, to whoever waits, what is going on: "creating the sandbox". */

@@ -197,6 +197,8 @@ void sandbox_op_done(struct sandbox_op *op, const struct err *err)
     if (op->kind == SANDBOX_OP_UPDATE && op->sandbox && !err)
         owned_spec_merge(&op->sandbox->wish, &op->wish.spec);
     struct sandbox *sb = stops ? op->sandbox : NULL;
+    if (stops && !sb && !err)
+        sandbox_list_changed(set, op->owner, true);
     if (op->fn.done && !set->finishing)
         answer(op, err ? &copy : NULL);
     if (sb && sandbox_find(set, sb->id) == sb)
@@ -556,6 +558,19 @@ void sandboxes_on_doing(struct sandboxes *set, sandbox_doing_fn *fn, void *ctx)
 {
     set->doing = fn;
     set->doing_ctx = ctx;
+}
+
+void sandboxes_on_change(struct sandboxes *set, sandbox_change_fn *fn, void *ctx)
+{
+    set->change = fn;
+    set->change_ctx = ctx;
+}
+
+void sandbox_list_changed(struct sandboxes *set, uint64_t owner, bool kept)
+{
+    if (set->change && !set->finishing)
+        set->change(set->change_ctx,
+                    kept ? (uint64_t)sandbox_tenant(owner) << 32 : owner);
 }
 
 void sandbox_doing(struct sandbox *sb, const char *fmt, ...)

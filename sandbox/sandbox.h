@@ -85,6 +85,11 @@ const char *sandboxes_backend(const struct sandboxes *set);
 typedef void sandbox_doing_fn(void *ctx, uint64_t owner, uint64_t sandbox,
                               struct str text);
 void sandboxes_on_doing(struct sandboxes *set, sandbox_doing_fn *fn, void *ctx);
+/* Has fn told when what sandbox_list() gives to an owner has changed: one was made or
+ * resumed, has ended, was deleted. Named ones are their whole tenant's: the lower half
+ * of `owner` is 0 then. fn may not use the set. */
+typedef void sandbox_change_fn(void *ctx, uint64_t owner);
+void sandboxes_on_change(struct sandboxes *set, sandbox_change_fn *fn, void *ctx);
 /* Ends one owner's unnamed sandboxes (its connection went away) and releases the named
  * ones. */
 void sandboxes_drop_owner(struct sandboxes *set, uint64_t owner);

@@ -145,6 +145,7 @@ static struct sandbox *sandbox_new(struct sandboxes *set, uint64_t owner,
 void sandbox_release(struct sandbox *sb)
 {
     sb->set->sandbox_slots[(uint32_t)sb->id] = NULL;
+    sandbox_list_changed(sb->set, sb->owner, sb->kept);
     for (struct sandbox_op *op = sb->set->ops; op; op = op->next)
         if (op->sandbox == sb)
             op->sandbox = NULL;
@@ -240,6 +241,7 @@ void sandbox_created(struct sandbox *sb, int level, uint32_t layers, const char 
     if (!sb->expires_ms && sb->wish.spec.timeout_ms)
         sb->expires_ms = sb->updated_ms + sb->wish.spec.timeout_ms;
     sandbox_touch(sb);
+    sandbox_list_changed(sb->set, sb->owner, sb->kept);
     sandbox_answer_waiters(sb, NULL);
 }
 

@@ -37,4 +37,15 @@ void offer_fill(struct mcp_server_config *config)
     config->prompts = prompts;
     config->prompt_count = sizeof prompts / sizeof prompts[0];
     config->list_resources = offer_list_sandboxes;
+    config->features |= MCP_RESOURCES_CHANGE;
+}
+
+static void on_change(void *ctx, uint64_t owner)
+{
+    mcp_server_changed(ctx, owner, MCP_RESOURCES_CHANGE);
+}
+
+void offer_serve(struct tools_ctx *tools, struct mcp_server *server)
+{
+    sandboxes_on_change(tools->sandboxes, on_change, server);
 }

@@ -2,9 +2,12 @@
  * prompt, completion of sandbox names. */
 #pragma once
 #include "mcp/server.h"
+#include "tools/tools.h"
 
 /* Fills in resources, prompts and completion; config->ctx is a struct tools_ctx. */
 void offer_fill(struct mcp_server_config *config);
+/* The server that was made with it: is told from now on when sandboxes come and go. */
+void offer_serve(struct tools_ctx *tools, struct mcp_server *server);
 
 /* offer_resources.c: sandbox://NAME is what is known of a sandbox, sandbox://NAME/PATH
  * a file in it. Reading starts a stopped sandbox and never makes one. */

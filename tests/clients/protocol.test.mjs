@@ -108,10 +108,18 @@ describe('the modern era', () => {
     const wire = fresh();
     const meta = { _meta: { ...MODERN, 'io.modelcontextprotocol/clientInfo': { name: 'claude-code', version: '2.1.330' } } };
     const { capabilities } = await wire.request('server/discover', meta, { id: 'server-discover-probe-1' });
-    const listen = wire.request('subscriptions/listen', { notifications: { toolsListChanged: true }, ...meta }, { id: 'listen:0' }).catch((error) => error);
+    assert.deepEqual([capabilities.tools, capabilities.resources], [{}, { listChanged: true }]);
+    const acknowledged = wire.next();
+    await wire.send({ id: 'listen:0', method: 'subscriptions/listen', params: { notifications: { toolsListChanged: true, resourcesListChanged: true }, ...meta } });
+    const { method, params } = await acknowledged;
+    assert.deepEqual([method, params.notifications], ['notifications/subscriptions/acknowledged', { resourcesListChanged: true }]);
     await wire.request('server/discover', meta, { id: 0 });
     assert.ok((await wire.request('tools/list', meta)).tools.length >= 5);
-    if (!capabilities.tools.listChanged) assert.equal((await listen).code, -32601);
+    const changed = wire.next();
+    await wire.request('tools/call', { name: 'execute_command', arguments: { command: 'true' }, ...meta });
+    const news = await changed;
+    assert.deepEqual([news.method, news.params._meta], ['notifications/resources/list_changed', { 'io.modelcontextprotocol/subscriptionId': 'listen:0' }]);
+    assert.deepEqual((await wire.request('resources/list', meta)).resources.filter(({ name }) => name === 'default').length, 1);
   });
 });
 

@@ -91,6 +91,18 @@ static void legacy(void **state)
     talk_same(talk_take(f), "", "another owner's");
     mcp_server_changed(f->server, 7, MCP_TOOLS_CHANGE);
     assert_int_equal(talk_lines(talk_take(f)), 1);
+    /* half an owner: all that belong to it */
+    mcp_server_changed(f->server, 1ULL << 32, MCP_TOOLS_CHANGE);
+    talk_same(talk_take(f), "", "another owner's");
+    session_free(f->session);
+    f->session =
+        session_new(f->server, &(struct session_config){.owner = 1ULL << 32 | 5});
+    talk_ask(f, INIT("2025-06-18"));
+    talk_ask(f, INITIALIZED);
+    mcp_server_changed(f->server, 1ULL << 32, MCP_TOOLS_CHANGE);
+    assert_int_equal(talk_lines(talk_take(f)), 1);
+    mcp_server_changed(f->server, 1ULL << 32 | 6, MCP_TOOLS_CHANGE);
+    talk_same(talk_take(f), "", "another owner's");
 }
 
 static void legacy_resources(void **state)
