@@ -56,19 +56,36 @@ setup_example_runtimes() {
     'python3=/usr/bin/python3' 'nodejs=/usr/*bin/node' || true
 }
 
-# build_preset NAME [CMAKE FLAGS]   quiet when nothing is to be done
+# quietly LOG TEXT COMMAND...   what it prints goes to LOG; says TEXT when it takes over a second
+quietly() {
+  local log=$1 text=$2 never note rc=0; shift 2
+  exec {never}<> <(:)
+  (read -rt 1 -u "$never" || say "$text") 9>&- &
+  note=$!
+  "$@" </dev/null >"$log" 2>&1 9>&- || rc=$?
+  kill "$note" 2>/dev/null
+  wait "$note" 2>/dev/null
+  exec {never}>&-
+  return "$rc"
+}
+
+configure_preset() { (cd "$top" && cmake --preset "$@"); }
+
+# build_preset NAME [CMAKE FLAGS]   quiet when nothing is to be done. With flags it is configured
+# anew, which finds libraries that were installed since.
 build_preset() {
-  local preset=$1 dir=$top/build/$1; shift
+  local preset=$1 dir=$top/build/$1 log=$top/build/$1.log; shift
   mkdir -p "$top/build"
   exec 9>"$top/build/.lock-$preset"
   flock 9
-  local log=$top/build/$preset.log
   if [ ! -e "$dir/build.ninja" ] || [ $# -gt 0 ]; then
-    say "configuring and building $preset (first time: about half a minute)"
-    (cd "$top" && cmake --preset "$preset" "$@") </dev/null >"$log" 2>&1 9>&- ||
-      { cat "$log" >&2; say "configuring $preset failed (above)"; return 1; }
+    if ! quietly "$log" "configuring $preset" configure_preset "$preset" "$@"; then
+      cat "$log" >&2
+      say "configuring $preset failed (above)"
+      return 1
+    fi
   fi
-  if ! ninja -C "$dir" </dev/null >"$log" 2>&1 9>&-; then
+  if ! quietly "$log" "building $preset (the first time: about half a minute)" ninja -C "$dir"; then
     cat "$log" >&2
     say "building $preset failed (above)"
     return 1
