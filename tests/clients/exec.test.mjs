@@ -1,12 +1,12 @@
 // The exec verb, as a shell user sees it.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmodSync, chownSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { family, marked } from './lib/processes.mjs';
-import { have, root, sandquay, scratch, skipSanitized, until } from './lib/product.mjs';
+import { have, ordinaryUser, root, sandquay, scratch, skipSanitized, until } from './lib/product.mjs';
 
 const directory = scratch('exec');
 const state = path.join(directory, 'state');
@@ -216,6 +216,20 @@ describe('exec', () => {
     assert.equal(run.code, 3, run.stderr);
     assert.match(run.stdout, /^42\nuid=0\(root\)[^]*\n\/workspace\n[^]*done\n$/);
   });
+});
+
+test('as an ordinary user: what leaves no process behind has no warning', { skip: !(root && have('setpriv')) && 'needs root and setpriv' }, async () => {
+  const user = ordinaryUser();
+  const run = (command) => new Promise((resolve) => {
+    const [program, args] = user.command(user.sandquay, ['exec', command]);
+    execFile(program, args, { env: user.env, cwd: user.home }, (error, stdout, stderr) => resolve({ code: error?.code ?? 0, stdout, stderr }));
+  });
+  for (const command of ['true', 'sleep 0.01 & wait']) {
+    const { code, stderr } = await run(command);
+    assert.equal(code, 0, stderr);
+    assert.doesNotMatch(stderr, /still running/, command);
+  }
+  assert.match((await run('sleep 100 > /dev/null 2>&1 &')).stderr, /still running/);
 });
 
 describe('exec --workspace', () => {
