@@ -269,7 +269,8 @@ for (const owner of owners('sandboxes')) {
           await wire.run(`cat log; setsid sleep ${mark} &`, { sandbox: 'crash' });
           await wire.run(`setsid sleep ${mark} & true`);
           for (;;) {
-            await wire.run(`echo ${written} >> log`, { sandbox: 'crash' });
+            const { exitCode } = await wire.run(`echo ${written} >> log`, { sandbox: 'crash' });
+            if (exitCode !== 0) continue; // a snapshot has ended it
             written += 1;
             const written2 = await wire.tool('write_file', { sandbox: 'crash', path: 'file', content: `${written}\n`.repeat(1000) });
             assert.ok(!written2.isError);
