@@ -10,10 +10,10 @@
 #include "base/mem.h"
 #include "cli/answer.h"
 #include "cli/pump.h"
+#include "cli/remote.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "mcp/client.h"
-#include "transport/spawn.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -37,7 +37,7 @@ struct exec {
     struct str command;
     struct loop *loop;
     struct client *client;
-    struct spawn *spawn;
+    struct remote *remote;
     struct loop_later *flush;
     struct loop_timer *patience;
     struct loop_signal *signals[4];
@@ -440,6 +440,8 @@ static void start_command(struct exec *x)
         jw_key_cstr(&w, "cwd", o->cwd);
     if (o->tty)
         write_terminal(x, &w);
+    if (o->connect && o->sandbox)
+        jw_key_cstr(&w, "sandbox", o->sandbox);
     if (o->env_count) {
         jw_key(&w, "env");
         jw_object(&w);
@@ -473,22 +475,16 @@ static void on_patience(void *ctx)
         say("", STR("making the sandbox ..."));
 }
 
-static void on_lost(void *ctx, int exit_code, int signum)
+static void on_lost(void *ctx, const struct err *err)
 {
-    struct exec *x = ctx;
-    struct err err;
-    if (signum)
-        err_set(&err, ERR_UNAVAILABLE, "the server was killed by signal %d", signum);
-    else
-        err_set(&err, ERR_UNAVAILABLE, "the server ended early (status %d)", exit_code);
-    fail(x, &err);
+    fail(ctx, err);
 }
 
 static void on_flush(void *ctx)
 {
     struct exec *x = ctx;
-    if (x->spawn)
-        spawn_flush(x->spawn);
+    if (x->remote)
+        remote_flush(x->remote);
 }
 
 static void on_wake(void *ctx)
@@ -497,30 +493,28 @@ static void on_wake(void *ctx)
     loop_later_ask(x->flush);
 }
 
-static int start_server(struct exec *x, const char *executable, struct err *err)
+static int open_server(struct exec *x, const struct places *places, struct err *err)
 {
-    static const char name[] = "serve";
-    const char *argv[OPTIONS_SERVER_ARGS_MAX + 3] = {executable, name};
-    memcpy(argv + 2, x->options->server_args,
-           x->options->server_arg_count * sizeof argv[0]);
-    struct spawn_config config = {
-        .argv = argv,
-        .env = (const char *const *)environ,
-        .lost = on_lost,
-        .ctx = x,
-    };
     struct client_config client = {
         .name = "sandquay exec",
         .version = SANDQUAY_VERSION,
-        .era = CLIENT_MODERN,
+        .era = remote_era(x->options),
         .wake = on_wake,
         .ctx = x,
     };
     x->client = client_new(&client);
-    return spawn_new(&x->spawn, x->loop, x->client, &config, err);
+    struct remote_config config = {
+        .options = x->options,
+        .places = places,
+        .loop = x->loop,
+        .client = x->client,
+        .lost = on_lost,
+        .ctx = x,
+    };
+    return remote_open(&x->remote, &config, err);
 }
 
-static int set_up(struct exec *x, const char *executable, struct err *err)
+static int set_up(struct exec *x, const struct places *places, struct err *err)
 {
     if (loop_new(&x->loop, err) < 0)
         return -1;
@@ -534,7 +528,7 @@ static int set_up(struct exec *x, const char *executable, struct err *err)
         x->signals[3] = loop_signal_new(x->loop, SIGWINCH, on_window_change, x);
     buf_init(&x->input, 2 * INPUT_BYTES);
     /* The server gets stderr as it is, so it is started before we make ours our own. */
-    int rc = start_server(x, executable, err);
+    int rc = open_server(x, places, err);
     pump_init(&x->out[0], x->loop, fcntl(1, F_DUPFD_CLOEXEC, 3), on_pump, x);
     pump_init(&x->out[1], x->loop, fcntl(2, F_DUPFD_CLOEXEC, 3), on_pump, x);
     x->in_fd = inherited_claim(fcntl(0, F_DUPFD_CLOEXEC, 3), O_RDONLY);
@@ -547,7 +541,7 @@ static void tear_down(struct exec *x)
     if (!x->loop)
         return;
     terminal_restore(&x->terminal);
-    spawn_free(x->spawn);
+    remote_close(x->remote);
     client_free(x->client);
     inherited_restore(&x->in_fd);
     loop_io_free(x->in);
@@ -577,14 +571,11 @@ int exec_run(const char *verb, struct options *o, struct str command)
     struct err err;
     struct exec x = {.options = o, .command = command, .status = EXIT_CANNOT};
     x.terminal.fd = -1;
-    if (o->connect) {
-        err_set(&err, ERR_UNAVAILABLE, "--connect needs the network transports");
-        err_remedy(&err, "this build does not have them: leave it out");
+    if (remote_check(o, &err) < 0)
         return verb_fail(verb, &err, EXIT_WRONG_USE);
-    }
     if (places_find(&places, &err) < 0)
         return verb_fail(verb, &err, EXIT_CANNOT);
-    if (set_up(&x, places.executable, &err) < 0) {
+    if (set_up(&x, &places, &err) < 0) {
         fail(&x, &err);
     } else {
         loop_timer_start(x.patience, PATIENCE_MS);

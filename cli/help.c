@@ -161,7 +161,11 @@ void help_verb(enum options_verb verb)
             "  --commit                with --workspace-mode overlay, after a command "
             "that\n"
             "                          succeeds: its changes go to the directory\n"
-            "  --connect URL           a running server instead of one of its own\n%s",
+            "  --connect URL           a running server (ws: wss: http: https:) "
+            "instead\n"
+            "                          of one of its own; with --sandbox and these:\n"
+            "  --token-file FILE       its token (or the variable SANDQUAY_TOKEN)\n"
+            "  --token-env VAR         its token is in that variable\n%s",
             limits);
     } else if (verb == OPTIONS_SHELL) {
         printf(

@@ -142,6 +142,8 @@ enum flag {
     FLAG_TTY,
     FLAG_TOKEN,
     FLAG_STATE_DIR,
+    FLAG_TOKEN_FILE,
+    FLAG_TOKEN_ENV,
 };
 
 enum {
@@ -186,6 +188,8 @@ static const struct flag_row rows[] = {
     {"--tty", no_argument, FLAG_TTY, OPTIONS_EXEC},
     {"--token", required_argument, FLAG_TOKEN, OPTIONS_VERCEL_API},
     {"--state-dir", required_argument, FLAG_STATE_DIR, OPTIONS_VERCEL_API},
+    {"--token-file", required_argument, FLAG_TOKEN_FILE, RUNS},
+    {"--token-env", required_argument, FLAG_TOKEN_ENV, RUNS},
     {"--help", no_argument, 'h', ANY},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
@@ -328,6 +332,12 @@ static int take(struct options *o, int flag, const char *text, struct err *err)
         return 0;
     case FLAG_WORKSPACE_MODE:
         return take_workspace_mode(o, text, err);
+    case FLAG_TOKEN_FILE:
+        o->listening.token_file = text;
+        return 0;
+    case FLAG_TOKEN_ENV:
+        o->listening.token_env = text;
+        return 0;
     case FLAG_TOOLSETS:
         return tools_sets_parse(text, &o->toolsets, err);
     case FLAG_REQUIRE_LEVEL:

@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "transport/web/body.h"
+#include "transport/web/host.h"
 #include "transport/web/metrics.h"
 #include "transport/web/rules.h"
 #include "transport/web/web.h"
@@ -31,9 +32,9 @@ struct http_session;
 struct web_server {
     struct web_config config;
     struct loop *loop;
-    struct lws_context *lws;
-    struct lws_vhost *plain, *tls; /* NULL: not used */
-    void *tls_ctx;                 /* OpenSSL's SSL_CTX of the vhost */
+    struct web_host host;
+    struct lws_vhost *tls; /* NULL: not used */
+    void *tls_ctx;         /* OpenSSL's SSL_CTX of the vhost */
     struct listening {
         struct web_server *server;
         struct listener *listener;
@@ -101,6 +102,9 @@ void http_release(struct conn *conn);
 void http_refuse_upgrade(struct conn *conn, const struct http_refusal *refusal);
 /* The server is stopping: streams end, what is running may finish. */
 void http_stop(struct conn *conn);
+
+/* dial.c */
+extern const struct connector websocket_connector;
 
 /* websocket.c */
 int websocket_on_upgrade(struct conn *conn);

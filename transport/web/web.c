@@ -171,7 +171,8 @@ static void on_accepted(void *ctx, int fd)
 {
     struct listening *l = ctx;
     struct web_server *server = l->server;
-    struct lws_vhost *vhost = server->tls && !l->is_unix ? server->tls : server->plain;
+    struct lws_vhost *vhost =
+        server->tls && !l->is_unix ? server->tls : server->host.vhost;
     lws_sock_file_fd_type socket = {.sockfd = fd};
     /* It closes fd when it fails. */
     struct lws *wsi = lws_adopt_descriptor_vhost(
@@ -248,24 +249,12 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     }
 }
 
-static int on_loop_event(struct lws *wsi, enum lws_callback_reasons reason, void *user,
-                         void *in, size_t n)
-{
-    (void)user;
-    (void)in;
-    (void)n;
-    struct web_server *server = lws_context_user(lws_get_context(wsi));
-    if (reason == LWS_CALLBACK_RAW_RX_FILE)
-        loop_due(server->loop);
-    return 0;
-}
-
 /* The context of the vhost, once it is there: to load certificates again. */
 static int on_tls_event(struct lws *wsi, enum lws_callback_reasons reason, void *user,
                         void *in, size_t n)
 {
     if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS) {
-        struct web_server *server = lws_context_user(lws_get_context(wsi));
+        struct web_server *server = lws_vhost_user(lws_get_vhost(wsi));
         SSL_CTX_set_min_proto_version(user, TLS1_2_VERSION);
         server->tls_ctx = user;
         return 0;
@@ -278,7 +267,7 @@ static const struct lws_protocols plain_protocols[] = {
      .callback = on_event,
      .rx_buffer_size = WS_READ_BYTES,
      .tx_packet_size = WEB_CHUNK},
-    {.name = "loop", .callback = on_loop_event},
+    WEB_HOST_PROTOCOL,
     {0},
 };
 
@@ -289,15 +278,6 @@ static const struct lws_protocols tls_protocols[] = {
      .tx_packet_size = WEB_CHUNK},
     {0},
 };
-
-static void on_lws_log(int level, const char *line)
-{
-    int n = (int)strcspn(line, "\n");
-    if (level & LLL_ERR)
-        log_info("libwebsockets: %.*s", n, line);
-    else
-        log_debug("libwebsockets: %.*s", n, line);
-}
 
 /* libwebsockets finds connections in an array as long as the limit of descriptors. */
 static void raise_descriptors(const struct web_limits *limits)
@@ -313,49 +293,42 @@ static void raise_descriptors(const struct web_limits *limits)
                  (unsigned long long)files.rlim_cur, limits->connections);
 }
 
-static int make_context(struct web_server *server, struct err *err)
+/* The context, and the vhost of plain connections. */
+static int make_host(struct web_server *server, struct err *err)
 {
     const struct web_limits *limits = &server->config.limits;
     struct lws_context_creation_info info = {
-        .port = CONTEXT_PORT_NO_LISTEN_SERVER,
-        .options =
-            LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS,
-        .uid = (int)-1,
-        .gid = (int)-1,
-        .user = server,
+        .options = LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS |
+                   (server->config.tls_cert ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0),
         .max_http_header_data2 = HEAD_BYTES,
         .max_http_header_pool2 = limits->connections,
-        .timeout_secs = limits->head_s,
         .pt_serv_buf_size = SERV_BUF_BYTES,
+        .timeout_secs = limits->head_s,
+        .timeout_secs_ah_idle = limits->head_s,
+        .keepalive_timeout = (int)limits->idle_s,
     };
-    if (server->config.tls_cert)
-        info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
-    lws_set_log_level(LLL_ERR | (log_enabled(LOG_DEBUG) ? LLL_WARN | LLL_NOTICE : 0),
-                      on_lws_log);
-    server->lws = lws_create_context(&info);
-    return server->lws ? 0 : err_set(err, ERR_INTERNAL, "libwebsockets does not start");
+    return web_host_init(&server->host, server->loop, &info, plain_protocols, err);
 }
 
-static struct lws_vhost *make_vhost(struct web_server *server, bool tls)
+static int make_tls(struct web_server *server, struct err *err)
 {
     const struct web_config *config = &server->config;
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
-        .vhost_name = tls ? "tls" : "plain",
-        .protocols = tls ? tls_protocols : plain_protocols,
+        .vhost_name = "tls",
+        .protocols = tls_protocols,
         .keepalive_timeout = (int)config->limits.idle_s,
         .timeout_secs = config->limits.head_s,
         .timeout_secs_ah_idle = config->limits.head_s,
         .uid = (int)-1,
         .gid = (int)-1,
         .user = server,
+        .ssl_cert_filepath = config->tls_cert,
+        .ssl_private_key_filepath = config->tls_key,
+        .alpn = "http/1.1",
     };
-    if (tls) {
-        info.ssl_cert_filepath = config->tls_cert;
-        info.ssl_private_key_filepath = config->tls_key;
-        info.alpn = "http/1.1";
-    }
-    return lws_create_vhost(server->lws, &info);
+    server->tls = lws_create_vhost(server->host.lws, &info);
+    return server->tls ? 0 : err_set(err, ERR_INTERNAL, "TLS does not start");
 }
 
 static int load_certificate(SSL_CTX *ctx, const struct web_config *config,
@@ -503,39 +476,13 @@ static int start_listening(struct web_server *server, struct err *err)
     return 0;
 }
 
-/* lws_service() sleeps for a time that is not negative. */
-static void service(void *ctx, bool sleep)
-{
-    struct web_server *server = ctx;
-    lws_service(server->lws, sleep ? 0 : -1);
-}
-
-static int host_the_loop(struct web_server *server, struct err *err)
-{
-    int fd = fcntl(loop_host_fd(server->loop), F_DUPFD_CLOEXEC, 3);
-    lws_sock_file_fd_type file = {.filefd = fd};
-    if (fd < 0 || !lws_adopt_descriptor_vhost(server->plain, LWS_ADOPT_RAW_FILE_DESC,
-                                              file, "loop", NULL)) {
-        fd_close(&fd);
-        return err_set(err, ERR_INTERNAL, "libwebsockets does not take the loop");
-    }
-    return loop_set_host(server->loop, &(struct loop_host){service, server}, err);
-}
-
 static int start(struct web_server *server, struct err *err)
 {
     const struct web_config *config = &server->config;
     if (config->tls_cert && try_certificate(config, err) < 0)
         return -1;
     raise_descriptors(&config->limits);
-    if (make_context(server, err) < 0)
-        return -1;
-    server->plain = make_vhost(server, false);
-    if (config->tls_cert)
-        server->tls = make_vhost(server, true);
-    if (!server->plain || (config->tls_cert && !server->tls))
-        return err_set(err, ERR_INTERNAL, "libwebsockets does not start");
-    if (host_the_loop(server, err) < 0)
+    if (make_host(server, err) < 0 || (config->tls_cert && make_tls(server, err) < 0))
         return -1;
     return start_listening(server, err);
 }
@@ -545,9 +492,7 @@ static void server_free(struct web_server *server)
     if (!server)
         return;
     stop_listening(server);
-    loop_set_host(server->loop, NULL, NULL);
-    if (server->lws)
-        lws_context_destroy(server->lws);
+    web_host_finish(&server->host);
     http_sessions_free(server);
     for (size_t i = 0; i < 3; i++)
         loop_signal_free(server->signals[i]);
@@ -592,6 +537,7 @@ static const char *server_address(const struct web_server *server, size_t i)
 }
 
 static const struct web entries = {
+    .connector = &websocket_connector,
     .server_new = server_new,
     .server_free = server_free,
     .server_address = server_address,

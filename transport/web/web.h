@@ -9,6 +9,7 @@
 #include "mcp/server.h"
 #include "net/listen.h"
 #include "net/loop.h"
+#include "transport/connector.h"
 
 /* Whoever has this token. A number is the upper half of the owner numbers that come
  * from it (mcp/server.h): 0 is the user of this process, as is everybody where no token
@@ -76,4 +77,6 @@ struct web {
     /* What the i-th address became: "127.0.0.1:7777". */
     const char *(*server_address)(const struct web_server *server, size_t i);
     void (*limits_default)(struct web_limits *limits);
+    /* ws: and wss: for clients */
+    const struct connector *connector;
 };
