@@ -4,9 +4,11 @@
 #include "base/mem.h"
 #include "cli/probes.h"
 #include "cli/verbs.h"
+#include "sandbox/vercel/vercel.h"
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { OWNER = 1, TIMEOUT_MS = 30000, OUTPUT_BYTES = 8192 };
@@ -32,6 +34,8 @@ struct doctor {
     char output[OUTPUT_BYTES + 1];
     bool failed, finished;
     struct err err;
+    const struct sandbox_backend *backend;
+    struct sandbox_config config;
 };
 
 static void line(const char *verdict, const char *name, const char *text)
@@ -108,18 +112,39 @@ static void on_open(void *ctx, const struct sandbox_info *info, const struct err
     start(d);
 }
 
-static int end_to_end(struct doctor *d, const struct options *o,
-                      const struct places *places, struct err *err)
+static void make_sandbox(struct doctor *d)
 {
-    const struct sandbox_backend *backend;
-    struct sandbox_config config;
-    if (serve_sandbox_config(o, places, &backend, &config, err) < 0 ||
-        loop_new(&d->loop, err) < 0)
+    d->started_us = loop_now_us(d->loop);
+    sandbox_open(d->set, OWNER, (struct str){0}, on_open, d);
+}
+
+/* The account's answer to one request: the token, the team and the project are good. */
+static void on_listed(void *ctx, const struct sandbox_info *infos, size_t count,
+                      const struct err *err)
+{
+    struct doctor *d = ctx;
+    char text[300];
+    (void)infos;
+    if (err) {
+        give_up(d, err);
+        return;
+    }
+    snprintf(text, sizeof text, "the token is accepted; %zu sandbox%s in the project",
+             count, count == 1 ? "" : "es");
+    line("ok", "account", text);
+    make_sandbox(d);
+}
+
+static int end_to_end(struct doctor *d, struct err *err)
+{
+    if (loop_new(&d->loop, err) < 0)
         return -1;
-    int rc = sandboxes_new(&d->set, d->loop, backend, &config, err);
+    int rc = sandboxes_new(&d->set, d->loop, d->backend, &d->config, err);
     if (rc == 0) {
-        d->started_us = loop_now_us(d->loop);
-        sandbox_open(d->set, OWNER, (struct str){0}, on_open, d);
+        if (d->config.vercel)
+            sandbox_list(d->set, OWNER, on_listed, d);
+        else
+            make_sandbox(d);
         if (!d->finished)
             loop_run(d->loop);
         uint64_t closing_us = loop_now_us(d->loop);
@@ -134,7 +159,7 @@ static int end_to_end(struct doctor *d, const struct options *o,
     return rc;
 }
 
-static void tell_toolchains(char *output)
+static void tell_toolchains(char *output, bool local)
 {
     for (char *save, *row = strtok_r(output, "\n", &save); row;
          row = strtok_r(NULL, "\n", &save)) {
@@ -148,7 +173,9 @@ static void tell_toolchains(char *output)
             snprintf(text, sizeof text, "%.120s (%.120s)", path + 1, version + 1);
         } else {
             snprintf(text, sizeof text,
-                     "not seen inside; install it below /usr (apt-get install %s)",
+                     local
+                         ? "not seen inside; install it below /usr (apt-get install %s)"
+                         : "not in the image; install it inside (package %s)",
                      strcmp(row, "node") == 0  ? "nodejs"
                      : strcmp(row, "pip") == 0 ? "python3-pip"
                                                : row);
@@ -167,20 +194,40 @@ static void tell_probes(void)
     }
 }
 
-static int tell_sandbox(const struct options *o)
+/* What is known of the account before it is asked. */
+static void tell_credentials(const struct vercel_credentials *c)
 {
-    struct places places;
+    char text[300];
+    long long left_s = (long long)c->expires_s - time(NULL);
+    if (c->expires_s)
+        snprintf(text, sizeof text, "%s, good for %lld min%s", c->source,
+                 left_s > 0 ? left_s / 60 : 0,
+                 c->refresh_token || (c->oidc && c->cli_token) ? ", then renewed" : "");
+    else
+        snprintf(text, sizeof text, "%s", c->source);
+    line("ok", "token", text);
+    snprintf(text, sizeof text, "%s%s%s%s", c->team[0] ? c->team : "the account's own",
+             c->scope_source ? " (" : "", c->scope_source ? c->scope_source : "",
+             c->scope_source ? ")" : "");
+    line("ok", "team", text);
+    line("ok", "project",
+         c->project[0] ? c->project
+                       : "vercel-sandbox-default-project, made if need be");
+}
+
+static int tell_sandbox(struct doctor *d)
+{
     struct err err;
-    struct doctor *d = mem_new(struct doctor);
     int status = 1;
     char text[600];
-    if (places_find(&places, &err) < 0 || end_to_end(d, o, &places, &err) < 0) {
+    if (end_to_end(d, &err) < 0) {
         snprintf(text, sizeof text, "%s%s%s", err.msg, err.remedy[0] ? "; " : "",
                  err.remedy);
         line("missing", "sandbox", text);
-        printf("\nCode cannot be run safely here.\n");
+        printf(d->config.vercel ? "\nNo sandbox can be had from Vercel.\n"
+                                : "\nCode cannot be run safely here.\n");
     } else {
-        tell_toolchains(d->output);
+        tell_toolchains(d->output, !d->config.vercel);
         snprintf(
             text, sizeof text,
             "made in %.1f ms, `true` ran in %.1f ms with status %d, gone in %.1f ms",
@@ -189,14 +236,38 @@ static int tell_sandbox(const struct options *o)
             (double)d->closed_us / 1000);
         bool safe = d->exit_code == 0 && (d->info.level == 1 || d->info.level == 2);
         line(d->exit_code == 0 ? "ok" : "missing", "sandbox", text);
-        printf("\nLevel %d%s%s\n", d->info.level,
-               d->info.level == 1   ? " (full isolation and limits)."
-               : d->info.level == 2 ? " (isolated; limits without cgroups)."
-                                    : ".",
-               safe ? "" : " Do not run untrusted code here.");
+        if (d->config.vercel)
+            printf("\nSandboxes are Vercel's microVMs.\n");
+        else
+            printf("\nLevel %d%s%s\n", d->info.level,
+                   d->info.level == 1   ? " (full isolation and limits)."
+                   : d->info.level == 2 ? " (isolated; limits without cgroups)."
+                                        : ".",
+                   safe ? "" : " Do not run untrusted code here.");
         if (d->notice[0])
             printf("%s\n", d->notice);
         status = safe ? 0 : 1;
+    }
+    return status;
+}
+
+/* On the backend that a server would use. */
+static int examine(const struct options *o)
+{
+    struct places places;
+    struct err err;
+    struct doctor *d = mem_new(struct doctor);
+    int status = 1;
+    if (places_find(&places, &err) < 0 ||
+        serve_sandbox_config(o, &places, &d->backend, &d->config, &err) < 0) {
+        verb_fail("doctor", &err, 1);
+    } else {
+        line("ok", "backend", d->config.backend_why);
+        if (d->config.vercel)
+            tell_credentials(d->config.vercel->credentials);
+        else
+            tell_probes();
+        status = tell_sandbox(d);
     }
     mem_free(d);
     return status;
@@ -223,6 +294,5 @@ int doctor_main(int argc, char **argv)
         printf("sandquay %s, Linux %s on %s, as %s\n", SANDQUAY_VERSION,
                machine.release, machine.machine,
                getuid() == 0 ? "root" : "an ordinary user");
-    tell_probes();
-    return tell_sandbox(&o);
+    return examine(&o);
 }

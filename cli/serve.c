@@ -118,6 +118,7 @@ static int start(struct serve *s, const struct options *o, const struct places *
     s->tools.loop = s->loop;
     if (sandboxes_new(&s->tools.sandboxes, s->loop, backend, &config, err) < 0)
         return -1;
+    sandboxes_on_doing(s->tools.sandboxes, tools_doing, &s->tools);
     struct mcp_server_config offered = {
         .name = "sandquay",
         .title = "sandquay",

@@ -106,6 +106,21 @@ void job_open_named(struct tool_job *job, struct str name,
     sandbox_open(job->tools->sandboxes, job->owner, name, on_open, job);
 }
 
+/* Progress has to grow: the steps of one call are counted in thousandths, below the
+ * seconds that a running command counts. */
+void tools_doing(void *ctx, uint64_t owner, uint64_t sandbox, struct str text)
+{
+    struct tools_ctx *tools = ctx;
+    for (struct tool_job *job = tools->jobs; job; job = job->next) {
+        bool waits = job->awaits &&
+                     (job->sandbox ? job->sandbox == sandbox : job->owner == owner);
+        struct call *call = waits ? call_find(job->server, job->call) : NULL;
+        if (call && call_wants_progress(call))
+            call_progress(call, (double)++job->steps / 1000, -1, text,
+                          loop_now_ms(tools->loop));
+    }
+}
+
 void tools_finish(struct tools_ctx *ctx)
 {
     while (ctx->jobs)

@@ -13,7 +13,8 @@ struct tool_job {
     struct tools_ctx *tools;
     struct mcp_server *server;
     uint64_t call, owner, sandbox;
-    bool awaits; /* a callback with this job is still to come */
+    bool awaits;    /* a callback with this job is still to come */
+    unsigned steps; /* told by tools_doing() */
     /* The call went away: stop the work. May be NULL. */
     void (*cancelled)(struct tool_job *job);
     /* Gives back what the tool's struct holds. May be NULL. */

@@ -22,6 +22,9 @@ struct tools_ctx {
     unsigned cursor_count;
 };
 
+/* What a sandbox is doing that takes its time, as progress of the calls that wait for
+ * it: for sandboxes_on_doing(); ctx is the struct tools_ctx. */
+void tools_doing(void *ctx, uint64_t owner, uint64_t sandbox, struct str text);
 /* After sandboxes_free(): forgets what was still waiting for a sandbox. */
 void tools_finish(struct tools_ctx *ctx);
 

@@ -389,6 +389,11 @@ struct exchange *exchange_start(struct vercel *v, const struct exchange_spec *sp
     return x;
 }
 
+bool exchange_answering(const struct exchange *x)
+{
+    return x->call && is_good(x);
+}
+
 static void on_stopped(void *ctx)
 {
     struct exchange *x = ctx;

@@ -13,8 +13,7 @@
 
 enum {
     TIMEOUT_MS = 5 * 60 * 1000,
-    HEARTBEAT_MS = 2 * 60 * 1000,
-    HEARTBEAT_AGAIN_MS = 20 * 1000, /* after a failed one */
+    BEATS = 5, /* in a time-out; two of them make an interval */
     CREATE_TRIES = 3,
 };
 
@@ -74,6 +73,9 @@ static void take_opened(struct machine *m, const struct vercel_opened *o)
     struct sandbox *sb = m->sandbox;
     set_text(m->session, sizeof m->session, o->session.id);
     take_routes(m, o);
+    m->timeout_ms = TIMEOUT_MS;
+    if (o->session.timeout_ms > 0 && o->session.timeout_ms < TIMEOUT_MS)
+        m->timeout_ms = (uint64_t)o->session.timeout_ms; /* the plan allows no more */
     if (!sb)
         return;
     struct str cwd = o->session.cwd.n ? o->session.cwd : STR("/vercel");
@@ -96,28 +98,35 @@ static void take_opened(struct machine *m, const struct vercel_opened *o)
 
 /* Time limits: a heartbeat, unless the sandbox was given a time of its own. */
 
+/* Two fifths of its time: two beats may fail before it is over. */
+static uint64_t interval_ms(const struct machine *m)
+{
+    return m->timeout_ms * 2 / BEATS;
+}
+
 static void on_extended(void *ctx, const struct exchange_result *r)
 {
     struct machine *m = ctx;
     m->extending = NULL;
     if (!r->err) {
         m->owed_ms = 0;
-        loop_timer_start(m->heartbeat, HEARTBEAT_MS);
+        loop_timer_start(m->heartbeat, interval_ms(m));
     } else if (r->status == 404 || r->status == 410 || r->status == 422) {
         log_info("vercel: %s: no heartbeat: %s", m->name, r->err->msg);
     } else if (r->status >= 400 && r->status < 500 && r->status != 429) {
-        log_warn("vercel: %s cannot be extended and will end within 5 minutes, giving "
-                 "up: %s",
+        log_warn("vercel: %s cannot be extended and will end in a few minutes, "
+                 "giving up: %s",
                  m->name, r->err->msg);
         if (m->sandbox)
             snprintf(m->sandbox->notice, sizeof m->sandbox->notice,
                      "This sandbox has reached the longest time of the account's plan "
-                     "and will end within 5 minutes%s.",
+                     "and will end in a few minutes%s.",
                      m->temporary ? ", with its files: save what is needed now"
                                   : "; its files are kept");
     } else {
-        loop_timer_start(m->heartbeat, HEARTBEAT_AGAIN_MS);
-        m->owed_ms += HEARTBEAT_AGAIN_MS;
+        uint64_t soon_ms = interval_ms(m) / BEATS;
+        loop_timer_start(m->heartbeat, soon_ms);
+        m->owed_ms += soon_ms;
     }
 }
 
@@ -135,7 +144,7 @@ static void on_heartbeat(void *ctx)
 {
     struct machine *m = ctx;
     if (!m->extending)
-        extend(m, HEARTBEAT_MS + m->owed_ms);
+        extend(m, interval_ms(m) + m->owed_ms);
 }
 
 static void start_heartbeat(struct machine *m)
@@ -145,7 +154,7 @@ static void start_heartbeat(struct machine *m)
     if (!m->heartbeat)
         m->heartbeat = loop_timer_new(m->vercel->loop, on_heartbeat, m);
     m->owed_ms = 0;
-    loop_timer_start(m->heartbeat, HEARTBEAT_MS);
+    loop_timer_start(m->heartbeat, interval_ms(m));
 }
 
 /* A session that was running already may be near its end. */

@@ -107,6 +107,8 @@ struct exchange_spec {
 struct exchange *exchange_start(struct vercel *v, const struct exchange_spec *spec);
 void exchange_cancel(struct exchange *x); /* accepts NULL */
 void exchange_pause(struct exchange *x, bool pause);
+/* The head of a good answer has come, its end has not. */
+bool exchange_answering(const struct exchange *x);
 /* From its body function: no more of it; it ends with an error. */
 void exchange_stop(struct exchange *x);
 /* Fails all that are on the machine. */
@@ -131,7 +133,8 @@ struct machine {
     struct waiting *for_resume;
     struct file_job *files;
     struct loop_timer *heartbeat;
-    uint64_t owed_ms; /* time that a failed extension did not give */
+    uint64_t timeout_ms; /* of a session without extensions, at most five minutes */
+    uint64_t owed_ms;    /* time that a failed extension did not give */
 };
 void machine_create(struct vercel *v, struct sandbox *sb);
 void machine_destroy(struct machine *m);

@@ -23,10 +23,11 @@ enum {
     LOOK_MS = 500,   /* between two looks for a command whose start was lost */
     LOOKS = 3,
     FOLLOW_AGAIN_MS = 500,
-    FOLLOW_TRIES = 20,      /* in a row without a byte: then nobody knows */
-    SILENCE_MS = 60 * 1000, /* of a stream: then it is asked whether it still runs */
-    LAST_BYTES_MS = 2000,   /* for the stream's end, when the command has ended */
-    KILL_LOOK_MS = 2000,    /* after killing: is it dead? */
+    FOLLOW_TRIES = 20,         /* in a row without a byte: then nobody knows */
+    SILENCE_MS = 60 * 1000,    /* of a stream: then it is asked whether it still runs */
+    FIRST_LINE_MS = 10 * 1000, /* of a stream that has begun */
+    LAST_BYTES_MS = 2000,      /* for the stream's end, when the command has ended */
+    KILL_LOOK_MS = 2000,       /* after killing: is it dead? */
     KILL_LOOKS = 7,
     NONCE_BYTES = 12,
 };
@@ -63,6 +64,7 @@ struct run {
 };
 
 static void follow(struct run *r);
+static void look(struct run *r);
 static void watch_silence(struct run *r, uint64_t ms);
 
 static void make_nonce(struct run *r)
@@ -177,7 +179,7 @@ static const struct vercel_stream_events stream_events = {on_command, on_output,
 static void begin_stream(struct run *r)
 {
     r->last_byte_ms = loop_now_ms(r->machine->vercel->loop);
-    watch_silence(r, SILENCE_MS);
+    watch_silence(r, r->id[0] ? SILENCE_MS : FIRST_LINE_MS);
     vercel_stream_finish(&r->stream);
     vercel_stream_init(&r->stream, &stream_events, r);
     memcpy(r->skip, r->fed, sizeof r->skip);
@@ -232,7 +234,14 @@ static void on_silence(void *ctx)
         ended(r, (struct command_end){.exit_code = r->exit_code});
     } else if (r->exited) {
         watch_silence(r, LAST_BYTES_MS);
-    } else if (r->command->paused || r->asking || !r->id[0] ||
+    } else if (!r->id[0] && r->starting && exchange_answering(r->starting) &&
+               quiet_ms >= FIRST_LINE_MS) {
+        exchange_cancel(r->starting); /* it may run all the same */
+        r->starting = NULL;
+        look(r);
+    } else if (!r->id[0]) {
+        watch_silence(r, FIRST_LINE_MS);
+    } else if (r->command->paused || r->asking ||
                (!r->killed && quiet_ms < SILENCE_MS)) {
         watch_silence(r, r->killed ? KILL_LOOK_MS : SILENCE_MS);
     } else {
@@ -374,8 +383,6 @@ static void start_failed(struct run *r, const struct exchange_result *result)
     }
     command_failed(c, &err); /* which forgets r */
 }
-
-static void look(struct run *r);
 
 static void on_look_timer(void *ctx)
 {

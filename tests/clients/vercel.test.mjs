@@ -2,10 +2,11 @@
 // happens between us and the API, no command runs twice, nothing hangs, no sandbox is left behind.
 import assert from 'node:assert/strict';
 
-import { mkdirSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, describe, test } from 'node:test';
-import { pause, scratch, until } from './lib/product.mjs';
+import { pause, sandquay, scratch, shared, skipSanitized, until } from './lib/product.mjs';
+import { serveVercel } from './lib/vercel.mjs';
 import { fake } from './lib/vercel-fake.mjs';
 import { Wire } from './lib/wire.mjs';
 
@@ -44,6 +45,8 @@ async function withServer(use, options) {
 
 const isRun = (method, where) => method === 'POST' && where.endsWith('/cmd');
 const isCreate = (method, where) => method === 'POST' && /^\/v[23]\/sandboxes$/.test(where);
+const marks = { n: 0 };
+const mark = () => `mark-${process.pid}-${++marks.n}`;
 const ours = (text) => api.started.filter((one) => one.includes(text)).length;
 
 describe('the same tools, the same results', () => {
@@ -112,17 +115,29 @@ describe('the same tools, the same results', () => {
     return text.replaceAll(/sandbox:\/\/[^/]*/g, 'sandbox://').replaceAll('Local sandbox, isolation level 1 (full). ', '');
   }
 
+  const all = (options, list = steps) => withServer(async (wire) => {
+    const results = [];
+    for (const [tool, args] of list) results.push(plain(await wire.tool(tool, args)));
+    return results;
+  }, options);
+  let local;
+  const expected = async () => (local ??= await all({ backend: 'local' }));
+
   test('every step of a session', async () => {
-    const results = {};
-    for (const backend of ['local', 'vercel']) {
-      results[backend] = await withServer(async (wire) => {
-        const all = [];
-        for (const [tool, args] of steps) all.push(plain(await wire.tool(tool, args)));
-        return all;
-      }, { backend });
-    }
-    for (const [i, step] of steps.entries()) {
-      assert.equal(results.vercel[i], results.local[i], JSON.stringify(step));
+    const wanted = await expected();
+    for (const [i, result] of (await all()).entries()) assert.equal(result, wanted[i], JSON.stringify(steps[i]));
+  });
+
+  test('every step, where sandquay itself serves the API', async () => {
+    const wanted = await expected();
+    const served = await serveVercel({ command: (args) => [sandquay, args], env: { ...base, XDG_STATE_HOME: path.join(directory, 'served') } });
+    try {
+      // Forks and snapshots are not served yet.
+      const list = steps.slice(0, steps.findIndex(([tool]) => tool === 'sandbox_fork'));
+      const results = await all({ env: { ...vercelEnv, VERCEL_SANDBOX_API_URL: `${served.base}/api` } }, list);
+      for (const [i, result] of results.entries()) assert.equal(result, wanted[i], JSON.stringify(steps[i]));
+    } finally {
+      await served.stop();
     }
   });
 
@@ -216,9 +231,6 @@ describe('what the server restricts holds there, too', () => {
 });
 
 describe('faults between us and the API', () => {
-  const starts = { n: 0 };
-  const mark = () => `mark-${process.pid}-${++starts.n}`;
-
   test('429 with a short Retry-After is waited for', async () => {
     await withServer(async (wire) => {
       await wire.run('true');
@@ -434,3 +446,242 @@ describe('faults between us and the API', () => {
   });
 });
 
+describe('time', () => {
+  test('a default sandbox is kept alive past its time-out while its server lives', async () => {
+    api.forcedTimeoutMs = 2500;
+    try {
+      await withServer(async (wire) => {
+        await wire.tool('write_file', { path: 'f', content: 'still here' });
+        const [{ session }] = [...api.sandboxes.values()];
+        await until(() => api.sessions.get(session).session.timeout > 6000, 'it is extended again and again', 10000);
+        assert.equal((await wire.run('cat f')).stdout, 'still here');
+        assert.equal([...api.sandboxes.values()][0].session, session);
+      });
+    } finally {
+      api.forcedTimeoutMs = undefined;
+    }
+  });
+
+  test('the end of a plan\'s longest session is told', async () => {
+    api.forcedTimeoutMs = 2500;
+    api.maxTimeoutMs = 3000;
+    try {
+      await withServer(async (wire) => {
+        await wire.run('true');
+        const notice = await until(async () => (await wire.run('true')).notice, 'the notice', 8000);
+        assert.match(notice, /longest time.*save/);
+      });
+    } finally {
+      api.forcedTimeoutMs = undefined;
+      api.maxTimeoutMs = 45 * 60 * 1000;
+    }
+  });
+
+  test('a long command is followed; a stream that stalls does not hide its end', async () => {
+    await withServer(async (wire) => {
+      await wire.run('true');
+      api.fault((method, where) => where.endsWith('/logs'), 'middle', { bytes: 60, times: 2 });
+      const long = await wire.run('for i in 1 2 3 4 5 6; do echo "line $i"; sleep 0.1; done; exit 9', { timeoutMs: 600000 });
+      assert.deepEqual([long.stdout, long.exitCode], ['line 1\nline 2\nline 3\nline 4\nline 5\nline 6\n', 9]);
+      api.fault(isRun, 'stall', { lines: 2 });
+      const stalled = await wire.run('echo a; sleep 0.3; echo b', { timeoutMs: 1500 });
+      assert.deepEqual([stalled.status, stalled.stdout], ['timed_out', 'a\n'], JSON.stringify(stalled));
+      const word = mark();
+      api.fault(isRun, 'stall', { lines: 0 });
+      const begun = await wire.run(`echo ${word}`);
+      assert.deepEqual([begun.stdout, begun.exitCode, ours(word)], [`${word}\n`, 0, 1], JSON.stringify(begun));
+    });
+  });
+
+  test('what takes its time is told as progress', async () => {
+    await withServer(async (wire) => {
+      const told = () => wire.notifications.filter((one) => one.method === 'notifications/progress').map((one) => one.params.message);
+      await wire.run('true', {}, { progressToken: 1 });
+      assert.ok(told().includes('creating the sandbox'), told().join());
+      api.fault(isRun, 'status', { status: 429, headers: { 'retry-after': '1' } });
+      await wire.run('true', {}, { progressToken: 2 });
+      assert.ok(told().some((one) => /asks to wait 1 s/.test(one)), told().join());
+    });
+  });
+});
+
+describe('tokens', () => {
+  const jwt = (claims) => ['{}', JSON.stringify(claims), 'x'].map((part) => Buffer.from(part).toString('base64url')).join('.');
+  const soon = () => Math.floor(Date.now() / 1000) + 30;
+  const later = () => Math.floor(Date.now() / 1000) + 36000;
+
+  function login(content) {
+    const config = scratch('vercel-login');
+    writeFileSync(path.join(config, 'auth.json'), JSON.stringify(content), { mode: 0o600 });
+    return { config, read: () => JSON.parse(readFileSync(path.join(config, 'auth.json'))) };
+  }
+
+  test('the login of the CLI is used, renewed before it expires, and kept', async () => {
+    const { config, read } = login({ token: 'old', refreshToken: 'refresh-1', expiresAt: soon(), other: { kept: true } });
+    const asked = [];
+    api.renewals = (method, where, query, json) => {
+      if (where !== '/login/oauth/token') return undefined;
+      asked.push(json());
+      api.tokens.add('fresh');
+      return { body: { access_token: 'fresh', refresh_token: 'refresh-2', expires_in: 36000 } };
+    };
+    await withServer(async (wire) => {
+      assert.equal((await wire.run('echo in')).stdout, 'in\n');
+      assert.doesNotMatch(wire.stderr, /refresh-|fresh/);
+    }, { env: { ...base, VERCEL_SANDBOX_API_URL: api.url, VERCEL_AUTH_CONFIG_DIR: config } });
+    assert.equal(asked.length, 1);
+    assert.equal(asked[0].grant_type, 'refresh_token');
+    assert.equal(asked[0].refresh_token, 'refresh-1');
+    const kept = read();
+    assert.deepEqual([kept.token, kept.refreshToken, kept.other], ['fresh', 'refresh-2', { kept: true }]);
+    assert.ok(kept.expiresAt > Date.now() / 1000 + 30000);
+    assert.equal(statSync(path.join(config, 'auth.json')).mode & 0o777, 0o600);
+  });
+
+  test('an OIDC token says whose it is, and is renewed by the login', async () => {
+    const { config } = login({ token: 'cli', expiresAt: later() });
+    const claims = { owner_id: 'team_test', project_id: 'prj_test' };
+    const fresh = jwt({ ...claims, exp: later() });
+    api.tokens.add('cli').add(fresh);
+    api.renewals = (method, where, query) => where === '/v1/projects/prj_test/token' && query.get('source') === 'vercel-oidc-refresh' ? { body: { token: fresh } } : undefined;
+    await withServer(async (wire) => {
+      assert.equal((await wire.run('echo in')).stdout, 'in\n');
+    }, { env: { ...base, VERCEL_SANDBOX_API_URL: api.url, VERCEL_AUTH_CONFIG_DIR: config, VERCEL_OIDC_TOKEN: jwt({ ...claims, exp: soon() }) } });
+  });
+
+  test('one that cannot be renewed says when it ends', async () => {
+    const token = jwt({ owner_id: 'team_test', project_id: 'prj_test', exp: Math.floor(Date.now() / 1000) + 600 });
+    api.tokens.add(token);
+    await withServer(async (wire) => {
+      assert.match((await wire.run('true')).notice, /VERCEL_OIDC_TOKEN expires in \d+ min/);
+    }, { env: { ...base, VERCEL_SANDBOX_API_URL: api.url, VERCEL_OIDC_TOKEN: token } });
+  });
+
+  test('team and project are asked for where nothing names them', async () => {
+    await withServer(async (wire) => {
+      assert.equal((await wire.run('echo in')).stdout, 'in\n');
+    }, { env: { ...base, VERCEL_SANDBOX_API_URL: api.url, VERCEL_TOKEN: 'tok_test' } });
+    assert.ok(api.projects.has('vercel-sandbox-default-project'));
+  });
+
+  test('auto takes Vercel where there are credentials, and says so; partial ones are no silent local', async () => {
+    const env = { ...vercelEnv };
+    const wire = new Wire({ args: ['serve'], env, cwd: directory, keepRecords: false });
+    await wire.initialize();
+    assert.equal(value(await wire.tool('sandbox_list', {})).backend, 'vercel');
+    await wire.close();
+    assert.match(wire.stderr, /backend vercel: VERCEL_TOKEN/);
+    delete env.VERCEL_TOKEN;
+    const partial = new Wire({ args: ['serve'], env, cwd: directory, keepRecords: false });
+    const { code } = await partial.closed;
+    assert.equal(code, 2);
+    assert.match(partial.stderr, /VERCEL_TOKEN is missing/);
+    const hostile = scratch('hostile');
+    writeFileSync(path.join(hostile, '.env'), 'VERCEL_SANDBOX_API_URL=http://127.0.0.1:1/api\nHTTPS_PROXY=http://127.0.0.1:1\n');
+    const local = new Wire({ args: ['serve'], env: base, cwd: hostile, keepRecords: false });
+    await local.initialize();
+    assert.equal(value(await local.tool('sandbox_list', {})).backend, 'local');
+    await local.close();
+  });
+});
+
+test('a slow reader holds the stream back: memory stays bounded', { skip: skipSanitized }, async () => {
+  await withServer(async (wire) => {
+    await wire.run('true');
+    const bytes = 192 << 20;
+    const { commandId } = await wire.run(`head -c ${bytes} /dev/zero | tr '\\0' 'x'`, { background: true, hold: true, timeoutMs: 600000 });
+    await until(async () => value(await wire.tool('command_output', { commandId, stdoutOffset: 0, maxBytes: 10, hold: true })).stdoutBytes > 1 << 20, 'some output', 20000);
+    await pause(1500); // as much as comes, comes
+    const seen = value(await wire.tool('command_output', { commandId, stdoutOffset: 0, maxBytes: 10, hold: true }));
+    assert.ok(seen.stdoutBytes < bytes / 2, `${seen.stdoutBytes} bytes were taken`);
+    const rss = Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${wire.pid}/status`, 'latin1'))[1]);
+    assert.ok(rss < 100 << 10, `${rss} KiB`);
+    await wire.tool('command_input', { commandId, signal: 'SIGKILL' });
+  });
+});
+
+test('the stand-in for the API is one that the official SDK accepts', async () => {
+  const { Sandbox, Snapshot } = await import('@vercel/sandbox');
+  const options = { token: 'tok_test', teamId: 'team_test', projectId: 'prj_test',
+    fetch: (url, more) => fetch(String(url).replace('https://vercel.com/api', api.url), more) };
+  const sandbox = await Sandbox.create({ ...options, name: 'judged', ports: [3000], tags: { a: 'b' }, env: { E: 'v' }, networkPolicy: { allow: ['github.com'] } });
+  const run = await sandbox.runCommand('sh', ['-c', 'echo "é$E"; echo err >&2; exit 3']);
+  assert.deepEqual([run.exitCode, await run.stdout(), await run.stderr()], [3, 'év\n', 'err\n']);
+  const detached = await sandbox.runCommand({ cmd: 'sh', args: ['-c', 'echo early; sleep 0.2; echo late'], detached: true });
+  let text = '';
+  for await (const { data } of detached.logs()) text += data;
+  assert.equal(text, 'early\nlate\n');
+  assert.equal((await detached.wait()).exitCode, 0);
+  const killed = await sandbox.runCommand({ cmd: 'sleep', args: ['30'], detached: true });
+  await killed.kill('SIGTERM');
+  assert.equal((await killed.wait()).exitCode, 143);
+  await assert.rejects(sandbox.runCommand('no-such-program'), /executable file not found/);
+  await sandbox.writeFiles([{ path: 'a/b.txt', content: Buffer.from('hé') }, { path: `${'n'.repeat(120)}.txt`, content: Buffer.from('long'), mode: 0o755 }]);
+  assert.equal((await sandbox.readFileToBuffer({ path: 'a/b.txt' })).toString(), 'hé');
+  assert.equal(await sandbox.readFileToBuffer({ path: 'missing' }), null);
+  await sandbox.mkDir('made');
+  await assert.rejects(sandbox.mkDir('made'), /File exists/);
+  await sandbox.extendTimeout(60000);
+  await sandbox.update({ tags: { c: 'd' } });
+  assert.equal((await Sandbox.get({ ...options, name: 'judged' })).name, 'judged');
+  const snapshot = await sandbox.snapshot();
+  assert.equal((await Snapshot.get({ ...options, snapshotId: snapshot.snapshotId })).status, 'created');
+  assert.equal((await (await sandbox.runCommand('cat', ['a/b.txt'])).stdout()), 'hé'); // resumed
+  const fork = await Sandbox.fork({ ...options, sourceSandbox: 'judged', name: 'forked' });
+  assert.equal((await (await fork.runCommand('cat', ['a/b.txt'])).stdout()), 'hé');
+  await sandbox.stop();
+  const names = [];
+  for await (const one of await Sandbox.list({ ...options, limit: 1, sortBy: 'name', sortOrder: 'asc' })) names.push(one.name);
+  assert.deepEqual(names.sort(), ['forked', 'judged']);
+  for (const one of [sandbox, fork]) await one.delete();
+});
+
+const requestsSeen = path.join(shared, 'data/vercel-sdk-requests.jsonl');
+describe('what is sent', { skip: !existsSync(requestsSeen) && `${requestsSeen} is not there` }, () => {
+  test('looks as what the official SDK and CLI were seen to send', async () => {
+    const shape = (method, url) => {
+      const { pathname, searchParams } = new URL(url, 'http://x');
+      const plain = pathname.replace(/^\/api/, '').split('/').map((part, i, parts) =>
+        /^(sbx|cmd|snap)_/.test(part) ? '*' : parts[2] === 'sandboxes' && i === 3 && !['sessions', 'snapshots', 'drives'].includes(part) ? '{name}' : part).join('/');
+      return { key: `${method} ${plain}`, query: [...searchParams.keys()] };
+    };
+    const seen = new Map();
+    for (const line of readFileSync(requestsSeen, 'utf8').split('\n').filter(Boolean)) {
+      const { request, headers, body } = JSON.parse(line);
+      const [method, url] = request.split(' ');
+      if (!url?.startsWith('/api')) continue;
+      const { key, query } = shape(method, url);
+      const entry = seen.get(key) ?? { query: new Set(), body: new Map(), types: new Set() };
+      seen.set(key, entry);
+      for (const name of query) entry.query.add(name);
+      entry.types.add(headers['content-type']);
+      if (typeof body === 'string' && body.startsWith('{')) for (const [name, one] of Object.entries(JSON.parse(body))) entry.body.set(name, typeof one);
+    }
+    // What Vercel documents, or its Python SDK sends, and the JavaScript one does not.
+    const known = { 'GET /v2/sandboxes/sessions/*/cmd': true };
+    const members = { 'POST /v2/sandboxes/sessions/*/fs/mkdir': ['recursive'], 'POST /v2/sandboxes/{name}/fork': ['persistent', 'timeout'] };
+    const judged = new Set();
+    assert.ok(api.requests.length > 100);
+    for (const { method, url, headers, body } of api.requests) {
+      const { key, query } = shape(method, url);
+      if (headers['user-agent']?.startsWith('sandquay/') !== true) continue;
+      judged.add(key);
+      assert.match(headers['user-agent'], /^sandquay\/\d+\.\d+\.\d+$/);
+      assert.equal(headers.expect, undefined);
+      if (known[key] || /^\S+ \/(login|v1)\//.test(key)) continue;
+      if (key !== 'GET /v2/user') assert.equal(query[0], 'teamId', url);
+      const like = seen.get(key);
+      assert.ok(like, `nothing like ${key} was seen`);
+      for (const name of query) assert.ok(like.query.has(name), `${key} has ?${name}`);
+      assert.ok(like.types.has(headers['content-type']), `${key}: ${headers['content-type']}`);
+      if (!key.endsWith('/fs/write') && body.length) {
+        for (const [name, one] of Object.entries(JSON.parse(body))) {
+          if (members[key]?.includes(name)) continue;
+          assert.equal(typeof one, like.body.get(name), `${key}: ${name}`);
+        }
+      }
+      if (key.endsWith('/fs/write')) assert.equal(headers['x-cwd'], '/');
+    }
+    assert.ok(judged.size >= 15, [...judged].join(', '));
+  });
+});

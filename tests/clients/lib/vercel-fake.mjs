@@ -90,7 +90,7 @@ export class Fake {
    *  kind: 'reset' (before it is read), 'lost' (done, and no answer), 'cut' (after the head),
    *  'status' {status, code, headers} (not done), 'done-status' (done, and that answer),
    *  'body' {text} (200 with that), 'middle' (a stream is cut in the middle of a line after
-   *  `bytes` bytes), 'stall' (a stream stops), 'edit' {edit(json)}. */
+   *  `bytes` bytes), 'stall' (a stream stops in the line after `lines` lines), 'edit' {edit(json)}. */
   fault(match, kind, options = {}) {
     this.#faults.push({ match, kind, times: 1, ...options });
   }
@@ -136,7 +136,7 @@ export class Fake {
   }
 
   #check(request, where, query) {
-    if (where.startsWith('/login/')) return;
+    if (where.startsWith('/login/')) return; // no token yet
     const token = /^Bearer (\S+)$/.exec(request.headers.authorization ?? '')?.[1];
     if (!this.tokens.has(token)) throw new Refusal(403, 'forbidden', 'The token is not valid.');
     if (where === '/v2/user') return;
@@ -154,6 +154,7 @@ export class Fake {
   async #route(method, where, query, body, headers, reply) {
     const json = () => {
       if (body.length === 0) return {};
+      if (headers['content-type'] === 'application/x-www-form-urlencoded') return Object.fromEntries(new URLSearchParams(body.toString()));
       try {
         return JSON.parse(body);
       } catch {
@@ -184,7 +185,7 @@ export class Fake {
       this.projects.add(json().name);
       return { body: { id: json().name, name: json().name } };
     }
-    return this.account?.(method, where, query);
+    return this.renewals?.(method, where, query, json);
   }
 
   // Sandboxes
@@ -247,7 +248,7 @@ export class Fake {
     const name = body.name ?? `rand-${base62(8)}`;
     if (!/^[a-zA-Z0-9_-]{1,128}$/.test(name)) throw bad('name');
     if (this.sandboxes.has(name)) throw new Refusal(409, 'conflict', `A sandbox named '${name}' already exists.`);
-    if (body.timeout !== undefined && !(body.timeout >= 1000 && body.timeout <= this.maxTimeoutMs)) throw bad('timeout');
+    if (body.timeout !== undefined && !this.forcedTimeoutMs && !(body.timeout >= 1000 && body.timeout <= this.maxTimeoutMs)) throw bad('timeout');
     const vcpus = body.resources?.vcpus ?? 2;
     if (vcpus !== 1 && vcpus % 2) throw bad('vcpus');
     for (const [key, value] of Object.entries(body.tags ?? {})) if (value.length > 256 || !key) throw bad('tags');
@@ -255,7 +256,7 @@ export class Fake {
     mkdirSync(files, { recursive: true });
     if (from) cpSync(from, files, { recursive: true });
     const now = Date.now();
-    const sandbox = { name, persistent: body.persistent ?? true, region: 'iad1', vcpus, memory: 2048 * vcpus, timeout: body.timeout ?? 300000,
+    const sandbox = { name, persistent: body.persistent ?? true, region: 'iad1', vcpus, memory: 2048 * vcpus, timeout: this.forcedTimeoutMs ?? body.timeout ?? 300000,
       ports: body.ports ?? [], env: body.env ?? {}, tags: body.tags, policy: body.networkPolicy, createdAt: now, updatedAt: now, files };
     this.sandboxes.set(name, sandbox);
     this.#boot(sandbox);
@@ -584,7 +585,7 @@ class Command {
 /** An answer, with the fault that it suffers. */
 class Reply {
   constructor(request, response, fault) {
-    Object.assign(this, { request, response, fault, sent: 0 });
+    Object.assign(this, { request, response, fault, sent: 0, lines: 0 });
   }
 
   #head(status, type, headers = {}) {
@@ -636,10 +637,15 @@ class Reply {
     if (this.response.destroyed || this.response.writableEnded || this.stalled) return;
     let text = JSON.stringify(this.fault?.kind === 'edit' ? this.fault.edit(value) : value) + '\n';
     const { fault } = this;
-    if ((fault?.kind === 'middle' || fault?.kind === 'stall') && this.sent + text.length > fault.bytes) {
+    if (fault?.kind === 'stall' && this.lines++ >= fault.lines) {
+      this.stalled = true;
+      this.response.write(text.slice(0, text.length / 2));
+      return;
+    }
+    if (fault?.kind === 'middle' && this.sent + text.length > fault.bytes) {
       text = text.slice(0, fault.bytes - this.sent);
       this.stalled = true;
-      this.response.write(text, () => fault.kind === 'middle' && this.request.socket.destroy());
+      this.response.write(text, () => this.request.socket.destroy());
       return;
     }
     this.sent += text.length;
