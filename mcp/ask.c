@@ -5,6 +5,8 @@
 #include <assert.h>
 #include <stdio.h>
 
+enum { ASK_BYTES_MAX = 4 * 1024 * 1024 }; /* of the questions of one round */
+
 static const struct {
     enum call_ask what;
     const char *method;
@@ -65,16 +67,25 @@ static struct ask *add(struct call *call, enum call_ask what, struct str key)
     return ask;
 }
 
-static void set_params(struct call *call, struct ask *ask, struct buf *params)
+static void set_params(struct call *call, struct ask *ask, struct str params)
 {
-    assert(!params->overflow);
-    ask->params = arena_dup(&call->arena, buf_str(params));
+    call->ask_bytes += params.n;
+    if (call->ask_bytes <= ASK_BYTES_MAX)
+        ask->params = arena_dup(&call->arena, params);
+}
+
+/* Takes it; one that has overflowed is too large in any case. */
+static void take_params(struct call *call, struct ask *ask, struct buf *params)
+{
+    if (params->overflow)
+        call->ask_bytes = ASK_BYTES_MAX;
+    set_params(call, ask, buf_str(params));
     buf_finish(params);
 }
 
 void ask_add(struct call *call, enum call_ask what, struct str key, struct buf *params)
 {
-    set_params(call, add(call, what, key), params);
+    take_params(call, add(call, what, key), params);
 }
 
 void call_ask_form(struct call *call, const char *key, struct str message,
@@ -83,13 +94,13 @@ void call_ask_form(struct call *call, const char *key, struct str message,
     struct ask *ask = add(call, CALL_ASK_FORM, str_of(key));
     struct json_writer w;
     struct buf params;
-    buf_init(&params, MCP_MESSAGE_OUT_MAX);
+    buf_init(&params, ASK_BYTES_MAX);
     jw_init(&w, &params);
     jw_object(&w);
     jw_key_str(&w, "message", message);
     jw_key_raw(&w, "requestedSchema", schema);
     jw_end_object(&w);
-    set_params(call, ask, &params);
+    take_params(call, ask, &params);
 }
 
 void call_ask_url(struct call *call, const char *key, struct str message,
@@ -98,7 +109,7 @@ void call_ask_url(struct call *call, const char *key, struct str message,
     struct ask *ask = add(call, CALL_ASK_URL, str_of(key));
     struct json_writer w;
     struct buf params;
-    buf_init(&params, MCP_MESSAGE_OUT_MAX);
+    buf_init(&params, ASK_BYTES_MAX);
     jw_init(&w, &params);
     jw_object(&w);
     jw_key_cstr(&w, "mode", "url");
@@ -111,18 +122,17 @@ void call_ask_url(struct call *call, const char *key, struct str message,
         jw_key_str(&w, "elicitationId", (struct str){id, (size_t)n});
     }
     jw_end_object(&w);
-    set_params(call, ask, &params);
+    take_params(call, ask, &params);
 }
 
 void call_ask_sample(struct call *call, const char *key, struct str params)
 {
-    struct ask *ask = add(call, CALL_ASK_SAMPLE, str_of(key));
-    ask->params = arena_dup(&call->arena, params);
+    set_params(call, add(call, CALL_ASK_SAMPLE, str_of(key)), params);
 }
 
 void call_ask_roots(struct call *call, const char *key)
 {
-    add(call, CALL_ASK_ROOTS, str_of(key))->params = STR("{}");
+    set_params(call, add(call, CALL_ASK_ROOTS, str_of(key)), STR("{}"));
 }
 
 void ask_write(const struct call *call, struct json_writer *w)
@@ -140,14 +150,28 @@ void ask_write(const struct call *call, struct json_writer *w)
     jw_end_object(w);
 }
 
-void call_ask_end(struct call *call, struct str state)
+/* -1: the call has failed. */
+static int check_asks(struct call *call, struct str state)
 {
-    assert(!call->ended && call->asks && state.n <= CALL_STATE_MAX);
+    struct err err;
     for (const struct ask *ask = call->asks; ask; ask = ask->next)
         if (!call_can_ask(call, ask->what)) {
             call_fail_incapable(call, ask->what);
-            return;
+            return -1;
         }
+    if (call->ask_bytes <= ASK_BYTES_MAX && state.n <= CALL_STATE_MAX)
+        return 0;
+    err_set(&err, ERR_LIMIT, "what the client would be asked is too large");
+    err_remedy(&err, "ask for less, in shorter words");
+    call_fail(call, &err);
+    return -1;
+}
+
+void call_ask_end(struct call *call, struct str state)
+{
+    assert(!call->ended && call->asks);
+    if (check_asks(call, state) < 0)
+        return;
     call->state = NULL;
     call->on_cancel = NULL;
     if (call->task)
@@ -222,5 +246,6 @@ void ask_next_round(struct call *call)
     call->answers = call->asks;
     call->asks = NULL;
     call->ask_count = 0;
+    call->ask_bytes = 0;
     calls_run(call);
 }

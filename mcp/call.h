@@ -149,6 +149,8 @@ enum call_ask {
     CALL_ASK_SAMPLE = 4, /* a message of the client's model */
     CALL_ASK_ROOTS = 8,  /* its directories */
 };
+/* Questions of one round (4 MiB together), and bytes of state; beyond the sizes the
+ * call fails with LIMIT. */
 enum { CALL_ASKS_MAX = 16, CALL_STATE_MAX = 16 * 1024 };
 
 /* Has the client declared that it can be asked this? */

@@ -49,7 +49,7 @@ struct call {
      * before; modern: `responses`); what the handler gave with its last question. */
     unsigned client; /* enum call_ask bits */
     struct ask *asks, *answers;
-    size_t ask_count, open_asks;
+    size_t ask_count, open_asks, ask_bytes;
     unsigned rounds;
     uint64_t asks_due_ms;
     size_t held_bytes; /* of s->held_bytes */

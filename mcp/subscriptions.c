@@ -5,7 +5,8 @@
 #include "base/mem.h"
 #include "mcp/tasks.h"
 
-enum { URI_MAX = 4096, URIS_MAX = 256 };
+/* An acknowledgement lists them all, perhaps escaped, and has to fit one message. */
+enum { URI_MAX = 2048, URIS_MAX = 256 };
 
 /* URIs that somebody wants to hear about. */
 struct uri_set {
@@ -94,7 +95,7 @@ static bool read_uri(struct request *r, struct str *ret_uri)
     if (ret_uri->p && ret_uri->n > 0 && ret_uri->n <= URI_MAX &&
         !memchr(ret_uri->p, 0, ret_uri->n))
         return true;
-    request_refuse(r, "params.uri must be a URI of at most 4 KiB");
+    request_refuse(r, "params.uri must be a URI of at most 2 KiB");
     return false;
 }
 
@@ -164,7 +165,7 @@ static int read_set(struct request *r, struct json filter, const char *key,
     }
     if (!good)
         request_refuse(r, "resourceSubscriptions and taskIds must be arrays of at most "
-                          "256 strings of at most 4 KiB each");
+                          "256 strings of at most 2 KiB each");
     return good ? 0 : -1;
 }
 

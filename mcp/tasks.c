@@ -9,7 +9,8 @@ enum {
     TTL_DEFAULT_MS = 10 * 60 * 1000,
     TTL_MIN_MS = 1000,
     TTL_MAX_MS = 60 * 60 * 1000,
-    RESULTS_BYTES_MAX = 256 * 1024 * 1024, /* kept, of all tasks */
+    RESULT_BYTES_MAX = MCP_MESSAGE_OUT_MAX - 256 * 1024, /* tasks/get adds to it */
+    RESULTS_BYTES_MAX = 256 * 1024 * 1024,               /* kept, of all tasks */
 };
 
 static uint64_t unix_ms(const struct mcp_server *server)
@@ -53,11 +54,25 @@ bool tasks_ended(const struct task *task)
 
 /* --- Waiting --- */
 
+/* Those that were cancelled meanwhile give their place away: there are no more than
+ * calls in flight. */
+static bool is_waiting(struct task *task, uint64_t ref)
+{
+    size_t count = 0;
+    bool found = false;
+    for (size_t i = 0; i < task->waiting_count; i++) {
+        found = found || task->waiting[i] == ref;
+        if (call_find(task->server, task->waiting[i]))
+            task->waiting[count++] = task->waiting[i];
+    }
+    task->waiting_count = count;
+    return found;
+}
+
 void tasks_wait(struct task *task, struct call *waiter)
 {
-    for (size_t i = 0; i < task->waiting_count; i++)
-        if (task->waiting[i] == waiter->ref)
-            return;
+    if (is_waiting(task, waiter->ref))
+        return;
     task->waiting =
         mem_realloc(task->waiting, (task->waiting_count + 1) * sizeof *task->waiting);
     task->waiting[task->waiting_count++] = waiter->ref;
@@ -114,7 +129,8 @@ static void keep(struct task *task, struct json message)
     struct str text =
         json_raw(task->is_error ? json_get(message, STR("error")) : result);
     buf_init(&task->result, MCP_MESSAGE_OUT_MAX);
-    if (task->server->task_bytes + text.n > RESULTS_BYTES_MAX) {
+    if (text.n > RESULT_BYTES_MAX ||
+        task->server->task_bytes + text.n > RESULTS_BYTES_MAX) {
         task->is_error = true;
         write_no_room(&task->result);
     } else {

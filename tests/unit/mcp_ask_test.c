@@ -82,6 +82,20 @@ static void ask_prompt(struct call *call)
     call_messages_end(call);
 }
 
+/* {"bytes":n} in the question, {"state":n} in the state. */
+static void ask_much(struct call *call)
+{
+    int64_t bytes = 0, state = 0;
+    json_i64(json_get(call_args(call), STR("bytes")), &bytes);
+    json_i64(json_get(call_args(call), STR("state")), &state);
+    size_t n = (size_t)(bytes > state ? bytes : state);
+    char *text = memset(mem_alloc(n + 1), 'x', n + 1);
+    call_ask_form(call, "a", (struct str){text, (size_t)bytes}, STR(SCHEMA));
+    call_ask_roots(call, "b");
+    call_ask_end(call, (struct str){text, (size_t)state});
+    mem_free(text);
+}
+
 static void ask_url(struct call *call)
 {
     struct json answer = call_answer(call, CALL_ASK_URL, "login");
@@ -97,10 +111,8 @@ static void ask_url(struct call *call)
 #define TOOL(tool, fn) {.name = tool, .definition = STR_INIT("{\"name\":\"" tool "\",\"inputSchema\":{}}"), .call = fn}
 /* clang-format on */
 static struct mcp_tool tools[] = {
-    TOOL("greet", greet),
-    TOOL("rounds", rounds),
-    TOOL("patient", patient),
-    TOOL("url", ask_url),
+    TOOL("greet", greet), TOOL("rounds", rounds), TOOL("patient", patient),
+    TOOL("url", ask_url), TOOL("much", ask_much),
 };
 static const struct mcp_prompt prompts[] = {
     {"ask", STR_INIT("{\"name\":\"ask\"}"), ask_prompt, NULL}};
@@ -421,6 +433,38 @@ static void signatures(void **state)
     talk_has(f, retry(f, out, rows[0].text), CODE, PARAMS);
 }
 
+static void large_questions(void **state)
+{
+    struct talk *f = *state;
+    static const struct {
+        const char *args;
+        bool fits;
+    } rows[] = {
+        {"'bytes':4000000", true},  {"'bytes':4194290", false},
+        {"'bytes':9000000", false}, {"'state':16384", true},
+        {"'state':16385", false},
+    };
+    talk_ask(f, OPEN("2025-11-25", ALL));
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[1000];
+        snprintf(text, sizeof text, CALL("1", "much", "%s"), rows[i].args);
+        struct str out = talk_ask(f, text);
+        bool asked = talk_lines(out) == 2;
+        if (asked != rows[i].fits)
+            fail_msg("%s", rows[i].args);
+        if (!asked)
+            talk_has(f, out, "/result/isError", "true");
+        else
+            talk_ask(f, NOTE("notifications/cancelled", "'requestId':1"));
+        snprintf(text, sizeof text, TRY("1", ",'name':'much','arguments':{%s}"),
+                 rows[i].args);
+        out = talk_ask(f, text);
+        talk_has(f, out, "/result/resultType",
+                 rows[i].fits ? "'input_required'" : "'complete'");
+        assert_false(session_broken(f->session));
+    }
+}
+
 static void canonical(void **state)
 {
     struct talk *f = *state;
@@ -460,7 +504,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(legacy),        TEST(legacy_rounds), TEST(legacy_refusals),
         TEST(legacy_later),  TEST(incapable),     TEST(modern),
-        TEST(modern_rounds), TEST(signatures),    TEST(canonical),
+        TEST(modern_rounds), TEST(signatures),    TEST(large_questions),
+        TEST(canonical),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

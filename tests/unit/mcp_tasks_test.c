@@ -427,6 +427,47 @@ static void modern_notifications(void **state)
     talk_has(f, out, "/params/_meta", "{'io.modelcontextprotocol/subscriptionId':9}");
 }
 
+/* A result that would fit a message of its own, but not one of tasks/get. */
+static void large_results(void **state)
+{
+    struct talk *f = *state;
+    enum { BYTES = 8200000 };
+    char *text = memset(mem_alloc(BYTES), 'x', BYTES);
+    talk_ask(f, OPEN);
+    struct str id = talk_part(f, talk_ask(f, EXT_CALL("later")), "/result/taskId");
+    struct json_writer *w = call_content_begin(call_find(f->server, last_ref));
+    call_content_text(w, (struct str){text, BYTES});
+    call_content_end(call_find(f->server, last_ref));
+    struct str out = about(f, id, EXT_GET);
+    talk_has(f, out, "/result/status", "'failed'");
+    talk_has(f, out, "/result/error/code", "-32603");
+    id = talk_part(f, talk_ask(f, EXT_CALL("later")), "/result/taskId");
+    w = call_content_begin(call_find(f->server, last_ref));
+    call_content_text(w, (struct str){text, BYTES - 100000});
+    call_content_end(call_find(f->server, last_ref));
+    talk_has(f, about(f, id, EXT_GET), "/result/status", "'completed'");
+    assert_false(session_broken(f->session));
+    mem_free(text);
+}
+
+/* Many that wait and go away. */
+static void many_waiters(void **state)
+{
+    struct talk *f = *state;
+    talk_ask(f, OPEN);
+    struct str id =
+        talk_part(f, talk_ask(f, AS_TASK("1", "later", "{}")), "/result/task/taskId");
+    for (int i = 0; i < 3; i++) {
+        talk_same(about(f, id, RESULT("5")), "", "waits");
+        talk_ask(f, NOTE("notifications/cancelled", "'requestId':5"));
+    }
+    talk_same(about(f, id, RESULT("6")), "", "waits");
+    call_result_structured(call_find(f->server, last_ref), STR("{}"));
+    struct str out = talk_take(f);
+    assert_int_equal(talk_lines(out), 1);
+    talk_has(f, out, "/id", "6");
+}
+
 static void time_to_live(void **state)
 {
     struct talk *f = *state;
@@ -490,6 +531,8 @@ int main(void)
         TEST(modern_failures),
         TEST(modern_questions),
         TEST(modern_notifications),
+        TEST(large_results),
+        TEST(many_waiters),
         TEST(time_to_live),
         TEST(limits_and_pages),
     };
