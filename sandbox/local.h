@@ -21,6 +21,7 @@ struct box {
     uint32_t last_id, layers;
     enum zygote_launcher launcher;
     bool created, ready;
+    bool spare;                               /* nobody's yet: local_spare.c */
     char workspace[256], home[256], tmp[256]; /* as seen inside */
     uint16_t proxy_port;
     char refused[240]; /* why the first way of launching failed */
@@ -69,7 +70,9 @@ struct local {
     struct waiting *waiting;  /* sandboxes whose last holder is dying */
     struct sweeper *sweepers; /* processes that remove files */
     struct changes *changes;  /* reports that are read */
-    bool swept;               /* what crashes had left */
+    struct box *spare;        /* kept ready for the next that asks, or NULL */
+    struct loop_timer *spare_timer;
+    bool swept; /* what crashes had left */
     struct host_proxy host_proxy;
     enum zygote_launcher launcher; /* the best that has not been refused */
     bool launched;                 /* it has made a sandbox: it stays */
@@ -89,6 +92,15 @@ struct local_ground {
 struct box *local_box_new(struct local *l, struct sandbox *sb,
                           struct local_ground *ground, struct err *err);
 void local_box_free(struct box *box); /* kills it */
+/* It is ready, now or since before: tells whose it is. */
+void local_box_ready(struct box *box);
+
+/* local_spare.c */
+void local_spare_want(struct local *l); /* one is to be kept ready, soon */
+/* The one that is kept ready, if it is what sb asks for; else NULL. */
+struct box *local_spare_take(struct local *l, struct sandbox *sb);
+void local_spare_drop(struct local *l);
+void local_spare_finish(struct local *l);
 
 /* local_level.c: how well a sandbox isolates */
 int local_level(uint32_t layers); /* 1 to 4 */

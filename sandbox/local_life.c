@@ -193,6 +193,10 @@ void local_create(void *self, struct sandbox *sb)
     local_life_cancel(l, sb);
     if (rc == 0) /* limits of before, maybe of another machine */
         rc = local_limits_check(&sb->wish.spec, sandbox_in_force(sb), &err);
+    if (rc == 0 && l->zygote && (box = local_spare_take(l, sb))) {
+        local_box_ready(box);
+        return;
+    }
     if (rc == 0 && (l->zygote || local_zygote_start(l, &err) == 0))
         box = local_box_new(l, sb, &g, &err);
     if (box)
@@ -475,6 +479,7 @@ void local_update(void *self, struct sandbox_op *op)
 void local_life_finish(struct local *l)
 {
     local_changes_finish(l);
+    local_spare_finish(l);
     while (l->waiting)
         waiting_free(l->waiting);
     while (l->endings) {

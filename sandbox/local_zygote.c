@@ -50,6 +50,7 @@ static void on_zygote_end(void *ctx, unsigned events)
     (void)events;
     log_error("the sandbox helper has ended; sandboxes are gone");
     loop_io_want(l->zygote_end, 0);
+    local_spare_drop(l);
     while (l->boxes) {
         struct box *box = l->boxes;
         struct sandbox *sb = box->sandbox;
@@ -122,6 +123,7 @@ void local_zygote_stop(struct local *l)
 {
     if (l->zygote_pid < 0)
         return;
+    local_spare_drop(l);
     while (l->boxes)
         local_box_free(l->boxes);
     if (l->zygote)
@@ -141,6 +143,10 @@ static void on_guest_message(void *ctx, unsigned events);
 
 static void give_up(struct box *box, const struct err *err)
 {
+    if (box->spare) {
+        local_spare_drop(box->local);
+        return;
+    }
     struct sandbox *sb = box->sandbox;
     if (box->ready)
         sandbox_lost(sb, err->msg);
@@ -186,7 +192,7 @@ static int ask_for_box(struct box *box, struct err *err)
     };
     struct buf tail;
     buf_init(&tail, GUEST_MESSAGE_MAX / 2);
-    const char *strings[] = {sb->name[0] ? sb->name : "sandbox",
+    const char *strings[] = {sb->kept ? sb->name : "sandbox",
                              workspace,
                              files,
                              box->ground.dir,
@@ -288,18 +294,21 @@ void local_box_free(struct box *box)
     mem_free(box);
 }
 
-static void maybe_ready(struct box *box)
+void local_box_ready(struct box *box)
 {
     struct err err;
     if (!box->created || !box->ready)
+        return;
+    loop_timer_stop(box->patience);
+    if (box->spare)
         return;
     int level = local_level(box->layers);
     if (local_level_check(&box->local->set->config, level, &err) < 0) {
         sandbox_failed(box->sandbox, &err);
         return;
     }
-    loop_timer_stop(box->patience);
     box->local->launched = true;
+    local_spare_want(box->local);
     local_describe(box);
     sandbox_created(box->sandbox, level, box->layers, local_level_notice(level));
 }
@@ -366,7 +375,7 @@ static void zygote_message(struct local *l, struct wire_message *m)
         box->pidfd = m->fds[0];
         m->fds[0] = -1;
         box->created = true;
-        maybe_ready(box);
+        local_box_ready(box);
     } else if (m->type == GUEST_FAILED) {
         failed_step(box, m);
     } else if (m->type == ZYGOTE_DESTROYED && !box->ready) {
@@ -429,7 +438,7 @@ static int guest_ready(struct box *box, struct wire_message *m, struct err *err)
     m->fds[0] = -1;
     box->layers |= ready.layers;
     box->ready = true;
-    maybe_ready(box);
+    local_box_ready(box);
     return 0;
 }
 
