@@ -315,6 +315,7 @@ static int make_tls(struct web_server *server, struct err *err)
     const struct web_config *config = &server->config;
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
+        .options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
         .vhost_name = "tls",
         .protocols = tls_protocols,
         .keepalive_timeout = (int)config->limits.idle_s,
@@ -328,7 +329,10 @@ static int make_tls(struct web_server *server, struct err *err)
         .alpn = "http/1.1",
     };
     server->tls = lws_create_vhost(server->host.lws, &info);
-    return server->tls ? 0 : err_set(err, ERR_INTERNAL, "TLS does not start");
+    /* Without a TLS context it would serve in the clear. */
+    return server->tls && server->tls_ctx
+               ? 0
+               : err_set(err, ERR_INTERNAL, "TLS does not start");
 }
 
 static int load_certificate(SSL_CTX *ctx, const struct web_config *config,
