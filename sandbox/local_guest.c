@@ -82,8 +82,8 @@ static int send_message(struct box *box, const struct wire_out *m, struct err *e
 /* %u: user; %h: home; %t: the directory for temporary files; %p: the proxy's port;
  * %T: the kind of terminal. */
 static const char *const environment[] = {
-    "PATH=%h/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:"
-    "/opt/sandquay/bin",
+    ("PATH=%h/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:"
+     "/opt/sandquay/bin"),
     "HOME=%h",
     "USER=%u",
     "LOGNAME=%u",

@@ -96,7 +96,7 @@ static int ask_kernel(const struct message *m, int protocol, int acks)
     int rc = fd < 0 || send(fd, m->bytes, m->n, 0) < 0 ? -1 : 0;
     while (rc == 0 && acks > 0) {
         ssize_t n = recv(fd, &in, sizeof in, 0);
-        const struct nlmsghdr *h = &in.head;
+        struct nlmsghdr *h = &in.head;
         rc = n < 0 ? -1 : 0;
         for (size_t left = n > 0 ? (size_t)n : 0; rc == 0 && NLMSG_OK(h, left);
              h = NLMSG_NEXT(h, left)) {

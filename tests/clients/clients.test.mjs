@@ -6,7 +6,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { clients } from './lib/adapters.mjs';
 import { alive, family, marked } from './lib/processes.mjs';
-import { clients as here, sandquay, scratch, timed, until } from './lib/product.mjs';
+import { clients as here, sandquay, sanitized, scratch, timed, until } from './lib/product.mjs';
 import { judge, readTraces, schemasMissing } from './lib/trace.mjs';
 
 const TOOLS = ['execute_command', 'command_output', 'command_input', 'read_file', 'write_file'];
@@ -234,7 +234,8 @@ for (const [number, kind] of clients.entries()) {
         assert.deepEqual(seen.problems, [], file);
         messages += seen.messages;
         for (const revision of seen.revisions) spoken.add(revision);
-        if (!kind.kills) assert.equal(records.at(-1).exit, 0, `${file} ended by itself with status 0`);
+        // (A sanitizer build looks for leaks at its end; a client's patience may be shorter.)
+        if (!kind.kills && !sanitized) assert.equal(records.at(-1).exit, 0, `${file} ended by itself with status 0`);
       }
       assert.ok(messages >= 20, `${messages} messages were judged`);
       assert.deepEqual([...spoken], [kind.revision]);
