@@ -38,11 +38,11 @@ static const char nonce_variable[] = "SANDQUAY_COMMAND=";
 
 /* $1: the variable. Twice, for what was forked meanwhile. */
 static const char kill_script[] =
-    "for i in 1 2; do for p in /proc/[0-9]*; do\n"
-    "  if grep -qzxF -- \"$1\" \"$p/environ\" 2>/dev/null; then\n"
-    "    kill -9 \"${p#/proc/}\" 2>/dev/null\n"
-    "  fi\n"
-    "done; done; true";
+    "for i in 1 2; do\n"
+    "  for f in $(grep -lzxF -- \"$1\" /proc/[0-9]*/environ 2>/dev/null); do\n"
+    "    f=${f#/proc/}; kill -9 \"${f%/environ}\" 2>/dev/null\n"
+    "  done\n"
+    "done; true";
 
 struct run {
     struct machine *machine;
@@ -233,14 +233,15 @@ static void on_silence(void *ctx)
         command_warn(r->command, "The end of its output may be missing.");
         ended(r, (struct command_end){.exit_code = r->exit_code});
     } else if (r->exited) {
-        watch_silence(r, LAST_BYTES_MS);
+        watch_silence(r, LAST_BYTES_MS - quiet_ms);
     } else if (!r->id[0] && r->starting && exchange_answering(r->starting) &&
                quiet_ms >= FIRST_LINE_MS) {
         exchange_cancel(r->starting); /* it may run all the same */
         r->starting = NULL;
         look(r);
     } else if (!r->id[0]) {
-        watch_silence(r, FIRST_LINE_MS);
+        watch_silence(r, quiet_ms < FIRST_LINE_MS ? FIRST_LINE_MS - quiet_ms
+                                                  : FIRST_LINE_MS);
     } else if (r->command->paused || r->asking ||
                (!r->killed && quiet_ms < SILENCE_MS)) {
         watch_silence(r, r->killed ? KILL_LOOK_MS : SILENCE_MS);

@@ -81,7 +81,7 @@ export class Fake {
   close() {
     for (const session of this.sessions.values()) clearTimeout(session.timer);
     for (const child of this.#processes) child.kill('SIGKILL');
-    for (const { sandbox } of this.sessions.values()) endProcesses(sandbox.files);
+    for (const { session, sandbox } of this.sessions.values()) if (LIVE.has(session.status)) endProcesses(sandbox.files);
     this.server.closeAllConnections();
     return new Promise((resolve) => this.server.close(resolve));
   }
@@ -330,7 +330,7 @@ export class Fake {
     clearTimeout(timer);
     if (!LIVE.has(session.status)) return undefined;
     for (const command of commands.values()) command.end();
-    endProcesses(sandbox.files);
+    if (commands.size) endProcesses(sandbox.files);
     Object.assign(session, { status: 'stopped', requestedStopAt: Date.now(), stoppedAt: Date.now(), updatedAt: Date.now(), duration: Date.now() - session.startedAt });
     if (!sandbox.persistent) {
       rmSync(sandbox.files, { recursive: true, force: true });
