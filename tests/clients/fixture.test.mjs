@@ -1,10 +1,13 @@
 // What the product offers little of: resources, prompts, completion, subscriptions, questions to
-// the client and tasks, on the fixture of the conformance suite, over stdio. The SDKs of both eras
-// answer what they are asked; every message is judged by the official schema of its revision.
+// the client and tasks, on the fixture of the conformance suite, over every transport. The SDKs of
+// both eras answer what they are asked; every message is judged by the official schema of its
+// revision.
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
-import { after, describe, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
+import { serve } from './lib/network.mjs';
+import { recordTo } from './lib/network-adapters.mjs';
 import { build, clients as here, scratch, until } from './lib/product.mjs';
 import { judge, readTraces, schemasMissing } from './lib/trace.mjs';
 import { Wire } from './lib/wire.mjs';
@@ -19,47 +22,66 @@ const answers = {
   roots: async () => ({ roots: [{ uri: 'file:///tmp' }] }),
 };
 
-async function versionOne(server, told) {
+async function versionOne() {
   const { Client } = await import('sdk-1.32.2/client/index.js');
-  const { StdioClientTransport } = await import('sdk-1.32.2/client/stdio.js');
   const types = await import('sdk-1.32.2/types.js');
   const client = new Client(info, { capabilities });
   client.setRequestHandler(types.ElicitRequestSchema, answers.elicit);
   client.setRequestHandler(types.CreateMessageRequestSchema, answers.sample);
   client.setRequestHandler(types.ListRootsRequestSchema, answers.roots);
-  client.fallbackNotificationHandler = async ({ method, params }) => told.push({ method, params });
-  await client.connect(new StdioClientTransport(server));
   return client;
 }
 
-async function versionTwo(mode, server, told) {
+async function versionTwo(mode) {
   const { Client } = await import('@modelcontextprotocol/client');
-  const { StdioClientTransport } = await import('@modelcontextprotocol/client/stdio');
   const client = new Client(info, { capabilities, versionNegotiation: { mode } });
   client.setRequestHandler('elicitation/create', answers.elicit);
   client.setRequestHandler('sampling/createMessage', answers.sample);
   client.setRequestHandler('roots/list', answers.roots);
-  client.fallbackNotificationHandler = async ({ method, params }) => told.push({ method, params });
-  await client.connect(new StdioClientTransport(server));
   return client;
 }
 
+const one = { sdk: 'SDK 1.32.2', legacy: true, client: versionOne };
+const two = { sdk: 'SDK 2.4.0 legacy', legacy: true, client: () => versionTwo('legacy') };
+const pinned = { sdk: 'SDK 2.4.0 pinned', client: () => versionTwo({ pin: '2026-07-28' }) };
+const stdio = (module) => async (place) => new (await import(module)).StdioClientTransport(place);
+const http = (module) => async (place) => new (await import(module)).StreamableHTTPClientTransport(place);
 const kinds = [
-  { name: 'SDK 1.32.2', legacy: true, open: versionOne },
-  { name: 'SDK 2.4.0 legacy', legacy: true, open: (server, told) => versionTwo('legacy', server, told) },
-  { name: 'SDK 2.4.0 pinned', open: (server, told) => versionTwo({ pin: '2026-07-28' }, server, told) },
+  { ...one, over: 'stdio', transport: stdio('sdk-1.32.2/client/stdio.js') },
+  { ...two, over: 'stdio', transport: stdio('@modelcontextprotocol/client/stdio') },
+  { ...pinned, over: 'stdio', transport: stdio('@modelcontextprotocol/client/stdio') },
+  { ...one, over: 'HTTP', transport: http('sdk-1.32.2/client/streamableHttp.js') },
+  { ...two, over: 'HTTP', transport: http('@modelcontextprotocol/client') },
+  { ...pinned, over: 'HTTP', transport: http('@modelcontextprotocol/client') },
+  { ...one, over: 'WebSocket', transport: async (place) => new (await import('sdk-1.32.2/client/websocket.js')).WebSocketClientTransport(new URL(place.href.replace('http', 'ws'))) },
 ];
 
 const textOf = (result) => result.content.map((block) => block.text).join('\n');
 
 for (const [number, kind] of kinds.entries()) {
-  describe(kind.name, async () => {
+  describe(`${kind.sdk} over ${kind.over}`, () => {
     const traces = path.join(directory, String(number));
-    mkdirSync(traces);
+    const records = []; // over the network
     const told = [];
-    const client = await kind.open({ command: process.execPath, args: [path.join(here, 'tee.mjs'), traces, fixture], stderr: 'inherit' }, told);
+    let client;
+    let server;
     const call = (name, args = {}) => client.callTool({ name, arguments: args });
-    after(() => client.close());
+    before(async () => {
+      mkdirSync(traces);
+      let place = { command: process.execPath, args: [path.join(here, 'tee.mjs'), traces, fixture], stderr: 'inherit' };
+      if (kind.over !== 'stdio') {
+        recordTo(records);
+        server = await serve({ program: fixture, args: [] });
+        place = new URL(server.url);
+      }
+      client = await kind.client();
+      client.fallbackNotificationHandler = async ({ method, params }) => told.push({ method, params });
+      await client.connect(await kind.transport(place));
+    });
+    after(async () => {
+      await client.close();
+      await server?.stop();
+    });
 
     test('content of every kind', async () => {
       const { content } = await call('test_multiple_content_types');
@@ -129,7 +151,8 @@ for (const [number, kind] of kinds.entries()) {
 
     test('every message was judged', { skip: schemasMissing() }, async () => {
       await client.close();
-      const seen = readTraces(traces).map(({ records }) => judge(records));
+      const conversations = server ? [{ records }] : readTraces(traces);
+      const seen = conversations.map((one) => judge(one.records));
       assert.deepEqual(seen.flatMap(({ problems }) => problems), []);
       assert.ok(seen.reduce((sum, { messages }) => sum + messages, 0) > 30);
     });
