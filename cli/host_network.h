@@ -1,7 +1,8 @@
-/* How this host reaches the network, as its user's environment says. */
+/* How this host reaches the network, as the settings of its user say: the environment's
+ * proxies and certificates, npm's, pip's and apt's configuration. Nothing secret goes
+ * into what programs inside are told: URLs lose their user and password. */
 #pragma once
 #include "sandbox/host_proxy.h"
 
-/* From http_proxy, https_proxy, all_proxy, no_proxy and their upper-case forms. The
- * strings are the environment's. */
-void host_network_find(struct host_proxy_config *ret_proxy);
+/* Found once; valid for the life of the process. */
+const struct host_network *host_network_find(void);

@@ -52,8 +52,6 @@ int serve_sandbox_config(const struct options *o, const struct places *places,
                 o->workspace_overlay ? "mode overlay" : "readonly");
         return err_remedy(err, "say which directory: --workspace DIR");
     }
-    static struct host_proxy_config host_proxy; /* borrowed, as all of it */
-    host_network_find(&host_proxy);
     *ret_config = (struct sandbox_config){
         .limits = o->limits,
         .workspace = o->workspace,
@@ -66,7 +64,7 @@ int serve_sandbox_config(const struct options *o, const struct places *places,
         .idle_delete_ms = IDLE_DELETE_MS,
         .guest_path = places->guest,
         .network = &o->network,
-        .host_proxy = &host_proxy,
+        .host_network = host_network_find,
         .require_level = o->require_level,
         .allow_weak = o->allow_weak,
 #ifdef SANDQUAY_SANITIZED

@@ -223,9 +223,7 @@ static void pass_request_on(struct tunnel *t, bool through_proxy)
     struct str in = buf_str(&t->in);
     struct buf head;
     const struct host_hop *hop =
-        through_proxy
-            ? host_proxy_for(t->egress->config.host_proxy, &t->ask.target, true)
-            : NULL;
+        through_proxy ? host_proxy_for(t->egress->config.host_proxy, &t->ask) : NULL;
     struct str extra =
         hop && hop->authorization ? str_of(hop->authorization) : (struct str){0};
     buf_init(&head, 2 * EGRESS_HEAD_MAX);
@@ -303,9 +301,8 @@ static void start_route(struct tunnel *t)
     t->route = egress_route_new(&(struct egress_route_config){
         .loop = e->config.loop,
         .target = target,
-        .hop = e->config.host_proxy
-                   ? host_proxy_for(e->config.host_proxy, target, plain)
-                   : NULL,
+        .hop =
+            e->config.host_proxy ? host_proxy_for(e->config.host_proxy, &t->ask) : NULL,
         .tunnel = !plain,
         .check = on_check,
         .done = on_route,

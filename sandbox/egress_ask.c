@@ -120,6 +120,11 @@ static int take_field(struct framing *f, struct str name, struct str value,
     return 0;
 }
 
+static bool is_apt(struct str agent)
+{
+    return str_starts(agent, STR("Debian APT-HTTP/"));
+}
+
 static int read_fields(struct str fields, struct egress_ask *ask, struct err *err)
 {
     struct framing f = {0};
@@ -129,6 +134,8 @@ static int read_fields(struct str fields, struct egress_ask *ask, struct err *er
             return http_bad(err, "a header line is not of the form name: value");
         if (take_field(&f, name, value, err) < 0)
             return -1;
+        if (http_same(name, "user-agent"))
+            ask->by_apt = is_apt(value);
     }
     if (f.chunked && f.length)
         return http_bad(err, "both Content-Length and Transfer-Encoding");

@@ -28,6 +28,7 @@ struct egress_ask {
     /* EGRESS_REQUEST: */
     uint64_t body_bytes; /* that follow the head; UINT64_MAX: until it ends */
     bool upgrade;
+    bool by_apt; /* it says so: hosts may have a proxy for apt alone */
 };
 
 /* "host", "host:443", "[::1]:80"; port: where none is given, 0 = it is required. */

@@ -76,7 +76,8 @@ int host_proxy_init(struct host_proxy *p, const struct host_proxy_config *config
 {
     *p = (struct host_proxy){.no_proxy = config->no_proxy};
     if ((config->http && read_hop(&p->http, config->http, err) < 0) ||
-        (config->https && read_hop(&p->https, config->https, err) < 0)) {
+        (config->https && read_hop(&p->https, config->https, err) < 0) ||
+        (config->apt && read_hop(&p->apt, config->apt, err) < 0)) {
         host_proxy_finish(p);
         return -1;
     }
@@ -94,6 +95,7 @@ void host_proxy_finish(struct host_proxy *p)
 {
     finish_hop(&p->http);
     finish_hop(&p->https);
+    finish_hop(&p->apt);
     *p = (struct host_proxy){0};
 }
 
@@ -123,15 +125,18 @@ static bool excepts(struct str entry, const struct egress_target *to)
 }
 
 const struct host_hop *host_proxy_for(const struct host_proxy *p,
-                                      const struct egress_target *to, bool plain)
+                                      const struct egress_ask *ask)
 {
+    bool plain = ask->kind == EGRESS_REQUEST;
     const struct host_hop *hop = plain ? &p->http : &p->https;
     struct str rest = p->no_proxy ? str_of(p->no_proxy) : (struct str){0};
+    if (plain && ask->by_apt && hop->target.port == 0)
+        hop = &p->apt;
     if (hop->target.port == 0)
         return NULL;
     while (rest.n) {
         size_t n = strcspn(rest.p, ", ");
-        if (n && excepts((struct str){rest.p, n}, to))
+        if (n && excepts((struct str){rest.p, n}, &ask->target))
             return NULL;
         rest = str_from(rest, n + 1);
     }

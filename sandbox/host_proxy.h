@@ -5,9 +5,17 @@
 
 /* Settings as they are written: URLs or NULL. May hold passwords: not to be logged. */
 struct host_proxy_config {
-    const char *http;     /* for http:// URLs */
-    const char *https;    /* for everything else */
+    const char *http;  /* for http:// URLs */
+    const char *https; /* for everything else */
+    const char *apt; /* for http:// URLs that apt asks for, where the others are NULL */
     const char *no_proxy; /* comma-separated names, suffixes, addresses, networks */
+};
+
+/* How the host reaches the network, and what programs inside are told of it. */
+struct host_network {
+    struct host_proxy_config proxy;
+    const char *const *env; /* K=V: where certificates and packages come from */
+    size_t env_count;
 };
 
 struct host_hop {
@@ -16,7 +24,7 @@ struct host_hop {
 };
 
 struct host_proxy {
-    struct host_hop http, https; /* port 0: none */
+    struct host_hop http, https, apt; /* port 0: none */
     const char *no_proxy;
 };
 
@@ -24,6 +32,6 @@ struct host_proxy {
 int host_proxy_init(struct host_proxy *p, const struct host_proxy_config *config,
                     struct err *err);
 void host_proxy_finish(struct host_proxy *p); /* accepts all-zero */
-/* The proxy for a target, NULL: connect directly. plain: an http:// request. */
+/* The proxy for what is asked, NULL: connect directly. */
 const struct host_hop *host_proxy_for(const struct host_proxy *p,
-                                      const struct egress_target *to, bool plain);
+                                      const struct egress_ask *ask);

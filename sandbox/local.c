@@ -2,7 +2,6 @@
  * makes sandboxes) and to one guest a sandbox; what comes from a guest is checked as if
  * an attacker had sent it. */
 #include "sandbox/local.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include <signal.h>
 
@@ -18,10 +17,6 @@ static void *start(struct sandboxes *set, struct err *err)
         return NULL;
     struct local *l = mem_new(struct local);
     l->set = set;
-    if (set->config.host_proxy &&
-        host_proxy_init(&l->host_proxy, set->config.host_proxy, err) < 0)
-        log_error("ignoring the proxy of the environment: %s; %s", err->msg,
-                  err->remedy);
     l->zygote_pid = l->zygote_pidfd = -1;
     return l;
 }

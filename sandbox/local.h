@@ -61,6 +61,7 @@ struct pending {
 
 struct local {
     struct sandboxes *set;
+    const struct host_network *host_network; /* NULL: not asked yet, or none */
     int zygote_pid, zygote_pidfd;
     struct loop_io *zygote; /* its socket */
     struct loop_io *zygote_end;
@@ -187,3 +188,5 @@ void local_network_log(void *self, struct sandbox *sb, uint64_t since,
 int local_network_more(struct box *box, struct wire_message *m);
 /* What leads programs to it; none when nothing is allowed. */
 const char *const *local_network_variables(const struct box *box, size_t *ret_count);
+/* The host's certificates and package sources, for programs inside. */
+const char *const *local_network_settings(const struct box *box, size_t *ret_count);

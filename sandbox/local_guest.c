@@ -140,17 +140,37 @@ static void add_string(struct buf *b, struct str s)
     buf_addc(b, '\0');
 }
 
+static bool is_overridden(const char *variable, const struct box *box,
+                          const struct command_spec *spec)
+{
+    const struct sandbox_spec *sandbox = &box->sandbox->wish.spec;
+    struct str name = variable_name(str_of(variable));
+    return in_list(name, spec->env, spec->env_count) ||
+           in_list(name, sandbox->env, sandbox->env_count);
+}
+
 static void write_defaults(struct buf *tail, const struct box *box,
                            const char *const *list, size_t n,
                            const struct command_spec *spec, uint32_t *count)
 {
-    const struct sandbox_spec *sandbox = &box->sandbox->wish.spec;
     for (size_t i = 0; i < n; i++) {
-        struct str name = variable_name(str_of(list[i]));
-        if (in_list(name, spec->env, spec->env_count) ||
-            in_list(name, sandbox->env, sandbox->env_count))
+        if (is_overridden(list[i], box, spec))
             continue;
         add_filled(tail, box, list[i], spec->pty.cols != 0);
+        ++*count;
+    }
+}
+
+/* The host's: as they are. */
+static void write_settings(struct buf *tail, const struct box *box,
+                           const struct command_spec *spec, uint32_t *count)
+{
+    size_t n;
+    const char *const *list = local_network_settings(box, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (is_overridden(list[i], box, spec))
+            continue;
+        add_string(tail, str_of(list[i]));
         ++*count;
     }
 }
@@ -166,6 +186,7 @@ static void write_environment(struct buf *tail, const struct box *box,
     write_defaults(tail, box, network, n, spec, count);
     if (!(box->layers & LAYER_OVERLAY))
         write_defaults(tail, box, readonly_system, 1, spec, count);
+    write_settings(tail, box, spec, count);
     for (size_t i = 0; i < sandbox->env_count; i++) {
         if (in_list(variable_name(sandbox->env[i]), spec->env, spec->env_count))
             continue;

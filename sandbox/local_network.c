@@ -1,5 +1,6 @@
 /* What a local sandbox has of the network: its way out (egress.c), the variables that
  * lead programs there, and the warning where one was refused. */
+#include "base/log.h"
 #include "sandbox/local.h"
 #include <sys/socket.h>
 
@@ -14,8 +15,21 @@ static void on_told(void *ctx, bool refused, const char *target, const char *rea
                          target, reason);
 }
 
+/* At the first sandbox: it looks at files. */
+static void find_host(struct local *l)
+{
+    const struct sandbox_config *config = &l->set->config;
+    struct err err;
+    if (l->host_network || !config->host_network)
+        return;
+    l->host_network = config->host_network();
+    if (host_proxy_init(&l->host_proxy, &l->host_network->proxy, &err) < 0)
+        log_error("ignoring the host's proxy: %s; %s", err.msg, err.remedy);
+}
+
 void local_network_start(struct box *box, int listener)
 {
+    find_host(box->local);
     static const struct network_policy allow_all;
     const struct sandbox_config *config = &box->local->set->config;
     const struct network_policy *own = sandbox_in_force(box->sandbox)->network;
@@ -111,4 +125,11 @@ const char *const *local_network_variables(const struct box *box, size_t *ret_co
     bool off = !box->egress || egress_is_off(box->egress);
     *ret_count = off ? 0 : sizeof variables / sizeof variables[0];
     return variables;
+}
+
+const char *const *local_network_settings(const struct box *box, size_t *ret_count)
+{
+    const struct host_network *host = box->local->host_network;
+    *ret_count = host ? host->env_count : 0;
+    return host ? host->env : NULL;
 }

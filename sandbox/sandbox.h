@@ -38,9 +38,9 @@ struct sandbox_limits {
 };
 void sandbox_limits_default(struct sandbox_limits *limits);
 
-struct network_policy;    /* sandbox/network_policy.h */
-struct host_proxy_config; /* sandbox/host_proxy.h */
-struct vercel_config;     /* sandbox/vercel/vercel.h */
+struct network_policy; /* sandbox/network_policy.h */
+struct host_network;   /* sandbox/host_proxy.h */
+struct vercel_config;  /* sandbox/vercel/vercel.h */
 
 /* All strings are borrowed for the life of the sandboxes. */
 struct sandbox_config {
@@ -60,8 +60,10 @@ struct sandbox_config {
     const char *guest_path; /* the guest program */
     /* What all sandboxes may reach at most; NULL: every public address. */
     const struct network_policy *network;
-    const struct host_proxy_config *host_proxy; /* NULL: none */
-    const struct vercel_config *vercel;         /* for the vercel backend; else NULL */
+    /* How this machine reaches the network; asked when the first sandbox is made. NULL:
+     * directly. */
+    const struct host_network *(*host_network)(void);
+    const struct vercel_config *vercel; /* for the vercel backend; else NULL */
     const char *backend_why; /* "local: there are no Vercel credentials"; or NULL */
     int require_level;       /* a weaker one is refused; 0: any */
     bool allow_weak;         /* level 4 may be used where nothing better can be had */

@@ -1,8 +1,10 @@
 // What a sandbox reaches, in a network of the test's own: policies, names that lead to private
 // addresses, redirects, rebinding. What must not be reached has a server that counts who came.
 import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { until } from './lib/product.mjs';
+import { sandquay, scratch, until } from './lib/product.mjs';
 import { connect } from './lib/wire.mjs';
 import { world, worldMissing } from './lib/world.mjs';
 
@@ -230,6 +232,80 @@ describe('the network', { skip: worldMissing }, () => {
         assert.ok(isError);
         assert.match(error.cause, cause);
         assert.match(error.remedy, remedy);
+      }
+    });
+  });
+
+  describe('the host\'s settings', () => {
+    const HOST_PROXY = 'http://user:p%40ss@198.51.100.1:3128';
+    const AUTHORIZATION = `Basic ${Buffer.from('user:p@ss').toString('base64')}`;
+    const serve = async (context, { env = {}, first, flags = [] } = {}) => {
+      const [program, args] = net.command(sandquay, ['serve', ...flags], first);
+      const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/proxy|npm_config|PIP_|_CA|CERT|NODE_/i.test(name)));
+      const wire = await connect({ program, args, env: { ...clean, HOME: scratch('home'), ...env } });
+      context.after(() => wire.close());
+      return wire;
+    };
+
+    test('its proxy is used, and our hop alone may be private', async (context) => {
+      const wire = await serve(context, { env: { HTTPS_PROXY: HOST_PROXY, http_proxy: HOST_PROXY, NO_PROXY: 'other.example' } });
+      const start = await net.seen();
+      const echo = (host) => `exec 3<>/dev/tcp/127.0.0.1/3128; printf 'CONNECT ${host}:7 HTTP/1.1\\r\\n\\r\\n' >&3; read -r line <&3; echo "$line"; read -r line <&3; echo through >&3; head -n 1 <&3`;
+      assert.match((await wire.run(echo('only-proxy.example'))).stdout, /200 Connection established[^]*through/);
+      assert.match((await wire.run(get('http://good.example/x'))).stdout, /^proxied http:\/\/good.example\/x/);
+      assert.match((await wire.run(bare('exec 3<>/dev/tcp/only-proxy.example/7; echo plainly >&3; head -n 1 <&3'))).stdout, /^plainly/);
+      assert.match((await wire.run(get('http://other.example/'))).stdout, at('203.0.113.10'));
+      const { proxied, accepted } = await net.seen();
+      assert.deepEqual(proxied.slice(start.proxied.length), [`CONNECT only-proxy.example:7 ${AUTHORIZATION}`,
+        `GET http://good.example/x ${AUTHORIZATION}`, `CONNECT only-proxy.example:7 ${AUTHORIZATION}`]);
+      assert.match((await wire.run(echo('forbidden.example'))).warning, /^Connecting to forbidden.example:7 failed: the host's proxy answered "HTTP\/1.1 403 No"/);
+      for (const url of ['http://10.1.2.3/', 'http://private.example/', 'http://198.51.100.1:3128/private/', 'http://mixed.example/']) {
+        const { stdout, warning } = await wire.run(get(url));
+        if (url.includes('198.51.100.1')) continue; // public here, and a proxy that is asked as a server
+        assert.match(stdout, REFUSED, url);
+        assert.match(warning, /^Network access/);
+      }
+      assert.equal((await net.seen()).accepted['10.1.2.3'], accepted['10.1.2.3']);
+      const { stdout } = await wire.run('env');
+      assert.doesNotMatch(stdout, /p@ss|p%40ss|198\.51/);
+    });
+
+    test('apt\'s own proxy is for apt alone', async (context) => {
+      const conf = path.join(scratch('apt'), 'apt.conf.d');
+      mkdirSync(conf);
+      writeFileSync(path.join(conf, '01proxy'), `Acquire::http::Proxy "${HOST_PROXY}";\n`);
+      const wire = await serve(context, { first: `mount --bind ${conf} /etc/apt/apt.conf.d` });
+      assert.match((await wire.run(get('http://good.example/d', '-A "Debian APT-HTTP/1.3 (2.6.1)"'))).stdout, /^proxied http:\/\/good.example\/d/);
+      assert.match((await wire.run(get('http://good.example/d'))).stdout, at('203.0.113.10'));
+    });
+
+    test('apt\'s sources go in, credentials do not', async (context) => {
+      const apt = path.join(scratch('apt'), 'apt');
+      for (const name of ['', 'sources.list.d', 'apt.conf.d', 'auth.conf.d']) mkdirSync(path.join(apt, name));
+      const put = (name, text) => writeFileSync(path.join(apt, name), text);
+      put('sources.list', 'deb http://good.example/debian bookworm main\n');
+      put('sources.list.d/a.list', 'deb https://user:secret1@private.example/debian x main\n');
+      put('sources.list.d/b.sources', 'Types: deb\nURIs: https://secret2@private.example/\nSuites: x\nComponents: main\n');
+      put('apt.conf.d/01', 'Acquire::http::Proxy "http://a:secret3@p/";\n');
+      put('auth.conf', 'machine good.example login a password secret4\n');
+      put('auth.conf.d/x', 'machine good.example login a password secret5\n');
+      const wire = await serve(context, { first: `mount --bind ${apt} /etc/apt` });
+      const { stdout } = await wire.run('cat $(find /etc/apt -type f)');
+      assert.doesNotMatch(stdout, /secret/);
+      assert.match(stdout, /deb http:\/\/good.example\/debian bookworm main/);
+    });
+
+    test('registries go in without credentials, certificates where they are seen inside', async (context) => {
+      const home = scratch('home');
+      writeFileSync(path.join(home, '.npmrc'), '//mirror.example/npm/:_authToken=secret1\nregistry = https://u:secret2@mirror.example/npm/\n');
+      mkdirSync(path.join(home, '.config/pip'), { recursive: true });
+      writeFileSync(path.join(home, '.config/pip/pip.conf'), '[global]\nindex-url = https://secret3@mirror.example/simple\n');
+      const bundle = '/etc/ssl/certs/ca-certificates.crt';
+      const wire = await serve(context, { env: { HOME: home, NODE_EXTRA_CA_CERTS: bundle, CURL_CA_BUNDLE: path.join(home, 'mine.pem'), PIP_CERT: bundle } });
+      const { stdout } = await wire.run('env');
+      assert.doesNotMatch(stdout, /secret|mine\.pem|NODE_EXTRA_CA_CERTS/);
+      for (const line of ['npm_config_registry=https://mirror.example/npm/', 'PIP_INDEX_URL=https://mirror.example/simple', `PIP_CERT=${bundle}`, 'NODE_OPTIONS=--use-openssl-ca']) {
+        assert.ok(stdout.includes(`${line}\n`), line);
       }
     });
   });

@@ -445,16 +445,17 @@ static void whom_the_hosts_proxy_is_for(void **state)
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct host_proxy p;
-        struct egress_target to;
+        struct egress_ask ask = {.kind = EGRESS_CONNECT};
         struct err err;
         struct host_proxy_config config = {.https = "proxy.example:3128",
                                            .no_proxy = rows[i].no_proxy};
         assert_int_equal(host_proxy_init(&p, &config, &err), 0);
-        assert_int_equal(egress_target_parse(str_of(rows[i].target), 443, &to, &err),
-                         0);
-        if ((host_proxy_for(&p, &to, false) != NULL) != rows[i].proxied)
+        assert_int_equal(
+            egress_target_parse(str_of(rows[i].target), 443, &ask.target, &err), 0);
+        if ((host_proxy_for(&p, &ask) != NULL) != rows[i].proxied)
             fail_msg("row %zu", i);
-        assert_null(host_proxy_for(&p, &to, true));
+        ask.kind = EGRESS_REQUEST;
+        assert_null(host_proxy_for(&p, &ask));
         host_proxy_finish(&p);
     }
     static const char *const bad[] = {"https://p:1", "socks5://p:1", "http://",

@@ -3,7 +3,7 @@
 // they were reached, and a name server that counts what it is asked.
 //
 // It prints "ready" once it serves; each line on stdin is answered by one line of JSON:
-// {queries: {name: count}, accepted: {address: count}}.
+// {queries: {name: count}, accepted: {address: count}, proxied: [request]}.
 import dgram from 'node:dgram';
 import http from 'node:http';
 import net from 'node:net';
@@ -109,9 +109,27 @@ until(net.createServer((socket) => {
   socket.pipe(socket);
 }), 7, '::');
 
+// The machine's own proxy: it alone knows what only-proxy.example is.
+const proxied = [];
+const proxy = http.createServer((request, response) => {
+  proxied.push(`${request.method} ${request.url} ${request.headers['proxy-authorization'] ?? ''}`.trim());
+  response.end(`proxied ${request.url}\n`);
+});
+proxy.on('connect', (request, socket) => {
+  proxied.push(`CONNECT ${request.url} ${request.headers['proxy-authorization'] ?? ''}`.trim());
+  socket.on('error', () => {});
+  if (request.url.startsWith('forbidden.')) return socket.end('HTTP/1.1 403 No\r\n\r\n');
+  const out = net.connect(7, '203.0.113.10', () => {
+    socket.write('HTTP/1.1 200 OK\r\n\r\n');
+    socket.pipe(out).pipe(socket);
+  });
+  out.on('error', () => socket.destroy());
+});
+until(proxy, 3128, '198.51.100.1');
+
 await Promise.all(listening);
 console.log('ready');
 for await (const line of readline.createInterface({ input: process.stdin })) {
-  if (line) console.log(JSON.stringify({ queries, accepted }));
+  if (line) console.log(JSON.stringify({ queries, accepted, proxied }));
 }
 process.exit(0);

@@ -37,9 +37,10 @@ export async function world() {
   if ((await lines.next()).value !== 'ready') throw new Error('the test\'s internet did not start');
 
   return {
-    /** A program of the machine, as [program, args]: in its network, with its resolv.conf. */
-    command: (program, args) => ['nsenter', ['-t', String(machine.pid), '-n', '--', 'unshare', '-m', 'sh', '-c',
-      'mount --bind "$0" /etc/resolv.conf && exec "$@"', resolv, program, ...args]],
+    /** A program of the machine, as [program, args]: in its network, with its resolv.conf; `first`:
+     * shell text that is run before. */
+    command: (program, args, first = ':') => ['nsenter', ['-t', String(machine.pid), '-n', '--', 'unshare', '-m', 'sh', '-c',
+      `mount --bind "$0" /etc/resolv.conf && { ${first}; } && exec "$@"`, resolv, program, ...args]],
     serve(...flags) {
       const [program, args] = this.command(sandquay, ['serve', ...flags]);
       return { program, args };
