@@ -5,6 +5,7 @@
 #include "base/module.h"
 #include "base/sha256.h"
 #include "vercel_api/private.h"
+#include "vercel_api/pty.h"
 #include "vercel_api/snapshots.h"
 #include "vercel_api/store.h"
 #include <fcntl.h>
@@ -150,6 +151,7 @@ static endpoint_fn *const endpoints[ENDPOINTS] = {
     [SESSION_EXTEND] = session_extend,
     [SESSION_NETWORK] = session_network,
     [SESSION_SNAPSHOT] = session_snapshot,
+    [SESSION_INTERACTIVE] = session_interactive,
     [COMMAND_RUN] = api_command_run,
     [COMMAND_LIST] = api_command_list,
     [COMMAND_GET] = api_command_get,
@@ -241,6 +243,11 @@ static const struct http_app app = {
     .drained = on_drained,
     .release = on_release,
     .write_refusal = on_write_refusal,
+    .upgrade = pty_upgrade,
+    .socket_open = pty_open,
+    .socket_receive = pty_receive,
+    .socket_writable = pty_writable,
+    .socket_release = pty_release,
 };
 
 static void on_stopped(void *ctx)
@@ -264,6 +271,7 @@ static void server_free(struct vercel_api *api)
         free_if_over(r);
     }
     snapshots_free(api);
+    pty_tickets_free(api);
     fd_close(&api->snapshots_dir);
     fd_close(&api->records_dir);
     fd_close(&api->state_dir);

@@ -69,6 +69,7 @@ static void has_ended(struct session *s, enum sandbox_status status)
     s->timer = NULL;
     s->sandbox = 0;
     commands_free(s);
+    record_forget_urls(s->record);
     set_status(s, status);
     s->stopped_ms = s->updated_ms;
     if (s->started_ms && s->stopped_ms > s->started_ms)
@@ -112,6 +113,7 @@ static void on_open(void *ctx, const struct sandbox_info *info, const struct err
     set_status(s, SANDBOX_RUNNING);
     s->started_ms = s->updated_ms;
     session_set_timer(s);
+    session_open_ports(s);
     record_save(rec);
     tell(s, NULL);
 }

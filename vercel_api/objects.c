@@ -1,8 +1,7 @@
 /* The objects of the API as they are answered: what is not known is left out (the SDK
  * refuses null), times are unix milliseconds. */
 #include "vercel_api/private.h"
-
-#define ROUTES_DOMAIN ".vercel.run"
+#include <stdio.h>
 
 static void key_time(struct json_writer *w, const char *key, uint64_t ms)
 {
@@ -100,20 +99,17 @@ void object_session(struct json_writer *w, const struct session *s)
 
 void object_routes(struct json_writer *w, const struct record *rec, bool with_system)
 {
-    (void)with_system;
+    (void)with_system; /* the terminal needs no route of its own here */
     jw_array(w);
     for (size_t i = 0; i < rec->route_count; i++) {
         const struct api_route *route = &rec->routes[i];
         char url[64];
-        struct buf text;
-        buf_init(&text, sizeof url);
-        buf_addf(&text, "https://%s" ROUTES_DOMAIN, route->subdomain);
+        snprintf(url, sizeof url, "https://%s" API_ROUTES_DOMAIN, route->subdomain);
         jw_object(w);
-        jw_key_str(w, "url", buf_str(&text));
+        jw_key_cstr(w, "url", route->url[0] ? route->url : url);
         jw_key_cstr(w, "subdomain", route->subdomain);
         jw_key_i64(w, "port", route->port);
         jw_end_object(w);
-        buf_finish(&text);
     }
     jw_end_array(w);
 }

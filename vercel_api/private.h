@@ -17,6 +17,8 @@
 #include "vercel_api/route.h"
 #include "vercel_api/vercel_api.h"
 
+#define API_ROUTES_DOMAIN ".vercel.run"
+
 enum {
     API_ID_MAX = 40, /* "sbx_" and 28 characters */
     API_PORTS_MAX = 15,
@@ -88,6 +90,7 @@ struct api_command {
 struct api_route {
     uint16_t port;
     char subdomain[API_SUBDOMAIN_MAX];
+    char url[160]; /* of this machine, while the sandbox runs; it carries a secret */
 };
 
 /* Members that are JSON texts are as they were given, and NULL when they were not. */
@@ -123,6 +126,7 @@ struct vercel_api {
     int state_dir, records_dir, snapshots_dir;
     struct record *records;
     struct snapshot *snapshots;
+    struct ticket *tickets;
     struct request *requests;
     bool finishing;
 };
@@ -207,6 +211,13 @@ void session_look(struct session *s);
 /* Its time is over at started_ms + timeout_ms. */
 void session_set_timer(struct session *s);
 void session_free(struct session *s);
+
+/* ports.c: those of the record, while s runs. */
+void session_open_ports(struct session *s);
+/* Those that are not the record's any more. */
+void session_close_ports(struct session *s, const struct api_route *routes,
+                         size_t count);
+void record_forget_urls(struct record *rec);
 
 /* The session that the request's path names, running; NULL: answered (404, 410, 422).
  */

@@ -161,7 +161,14 @@ void sandbox_change(struct request *r)
                  STR_FMT(snapshot));
         return;
     }
+    struct api_route before[API_PORTS_MAX];
+    size_t count = rec->route_count;
+    memcpy(before, rec->routes, sizeof before);
     settings_take(rec, r->body, &r->arena);
+    if (rec->current->status == SANDBOX_RUNNING) {
+        session_close_ports(rec->current, before, count);
+        session_open_ports(rec->current);
+    }
     if (snapshot.n) {
         memset(rec->snapshot, 0, sizeof rec->snapshot);
         memcpy(rec->snapshot, snapshot.p, snapshot.n);

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { Sandbox, Snapshot } from '@vercel/sandbox';
+import { WebSocket } from 'ws';
 import { owners } from './lib/owners.mjs';
 import { until } from './lib/product.mjs';
 import { auth, serveVercel } from './lib/vercel.mjs';
@@ -313,6 +314,45 @@ for (const owner of owners('vercel')) {
       await sandbox.stop();
       assert.deepEqual((await said()).allow, ['example.com', '*.example.org']);
       await assert.rejects(sandbox.update({ networkPolicy: { allow: { 'a.example': [{ transform: [{ headers: { x: 'y' } }] }] } } }), /400/);
+      await sandbox.delete({ deleteOrphanSnapshots: true });
+    });
+
+    test('ports: a URL of this machine for each, another set of them later', async () => {
+      const sandbox = await create({ name: 'ports', ports: [3000] });
+      assert.equal(sandbox.domain(3000), `https://${sandbox.routes[0].subdomain}.vercel.run`);
+      await sandbox.runCommand({ cmd: 'python3', args: ['-m', 'http.server', '-d', '/etc/ssl', '3000'], detached: true });
+      const answered = (url) => until(async () => (await fetch(url)).status === 200, 'the port answers', 10000);
+      assert.match(sandbox.routes[0].url, /^http:\/\/127\.0\.0\.1:\d+\//);
+      await answered(sandbox.routes[0].url);
+      const old = sandbox.routes[0].url;
+      await sandbox.update({ ports: [3001] });
+      assert.deepEqual(sandbox.routes.map(({ port }) => port), [3001]);
+      await assert.rejects(fetch(old));
+      await sandbox.delete({ deleteOrphanSnapshots: true });
+    });
+
+    test('a terminal over a WebSocket', async () => {
+      const sandbox = await create({ name: 'tty' });
+      const { url, token } = await sandbox.openInteractive();
+      const terminal = new WebSocket(`${url}?token=${encodeURIComponent(token)}`);
+      let shown = '';
+      const texts = [];
+      terminal.on('message', (data, binary) => { if (binary) shown += data; else texts.push(JSON.parse(data)); });
+      const closed = new Promise((resolve) => terminal.on('close', resolve));
+      await new Promise((resolve) => terminal.on('open', resolve));
+      terminal.send(JSON.stringify({ type: 'start', command: 'sh', args: [], env: ['PS1=> '], cwd: '/tmp', cols: 100, rows: 30 }));
+      await until(() => shown.includes('> '), 'the prompt');
+      terminal.send(Buffer.from('stty size; pwd\n'));
+      await until(() => shown.includes('30 100\r\n/tmp\r\n'), 'its size and directory');
+      terminal.send(JSON.stringify({ type: 'resize', cols: 120, rows: 40 }));
+      terminal.send(Buffer.from('stty size\n'));
+      await until(() => shown.includes('40 120'), 'another size');
+      terminal.send(Buffer.from(`head -c 300000 /dev/zero | tr '\\0' x; exit 5\n`));
+      assert.equal(await closed, 1000);
+      assert.deepEqual(texts, [{ type: 'exit', code: 5 }]);
+      assert.equal(shown.match(/x{1000,}/)[0].length, 300000);
+      const again = new WebSocket(`${url}?token=${encodeURIComponent(token)}`);
+      assert.match(String(await new Promise((resolve) => again.on('error', resolve))), /403/);
       await sandbox.delete({ deleteOrphanSnapshots: true });
     });
 
