@@ -1,8 +1,12 @@
-/* sandquay doctor: tries what isolation this machine offers, then runs commands in a
- * real sandbox. One line a probe; what decides is the sandbox itself. */
-#include "base/fd.h"
+/* sandquay doctor: tries what this machine offers, then tries to break out of a sandbox
+ * made as the configured ones are. One row a probe and one a protection; what decides
+ * is what was tried in the sandbox. */
+#include "base/json_write.h"
 #include "base/mem.h"
 #include "cli/probes.h"
+#include "cli/prove.h"
+#include "cli/report.h"
+#include "cli/session.h"
 #include "cli/verbs.h"
 #include "sandbox/vercel/vercel.h"
 #include <stdio.h>
@@ -11,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { OWNER = 1, TIMEOUT_MS = 30000, OUTPUT_BYTES = 8192 };
+enum { TIMEOUT_MS = 30000, OUTPUT_BYTES = 64 * 1024 };
 
 /* Each prints "NAME<tab>PATH<tab>VERSION", or only its name. */
 static const char toolchain_script[] =
@@ -21,181 +25,29 @@ static const char toolchain_script[] =
     "  echo\n"
     "done";
 
-/* The end-to-end run: open, `true`, the toolchains, close. */
 struct doctor {
-    struct loop *loop;
-    struct sandboxes *set;
-    struct sandbox_info info;
-    char name[SANDBOX_NAME_MAX + 1], notice[400];
-    uint64_t started_us, opened_us, ran_us, closed_us;
-    uint64_t watch;
-    bool second; /* the toolchains' command runs */
-    int exit_code;
-    char output[OUTPUT_BYTES + 1];
-    bool failed, finished;
-    struct err err;
+    struct report report;
     const struct sandbox_backend *backend;
     struct sandbox_config config;
+    struct places places;
+    int level; /* 0: no sandbox could be made */
+    bool made, holds;
 };
 
-static void line(const char *verdict, const char *name, const char *text)
+static void tell_probes(struct report *r, const struct probe *list, size_t count)
 {
-    printf("%-8s %s: %s\n", verdict, name, text);
-}
-
-static void give_up(struct doctor *d, const struct err *err)
-{
-    d->failed = d->finished = true;
-    d->err = *err;
-    loop_stop(d->loop);
-}
-
-static void start(struct doctor *d);
-
-static void on_news(void *ctx, uint64_t command)
-{
-    struct doctor *d = ctx;
-    struct command_info info;
-    struct err err;
-    if (command_get(d->set, OWNER, command, &info, &err) < 0) {
-        give_up(d, &err);
-        return;
-    }
-    if (info.status == COMMAND_RUNNING)
-        return;
-    command_unwatch(d->set, d->watch);
-    d->watch = 0;
-    if (!d->second) {
-        d->exit_code = info.exit_code;
-        d->ran_us = loop_now_us(d->loop);
-        d->second = true;
-        start(d);
-        return;
-    }
-    size_t n =
-        command_read(d->set, command, COMMAND_STDOUT, 0, d->output, OUTPUT_BYTES);
-    d->output[n] = '\0';
-    d->finished = true;
-    loop_stop(d->loop);
-}
-
-static void on_start(void *ctx, uint64_t command, const struct err *err)
-{
-    struct doctor *d = ctx;
-    if (err) {
-        give_up(d, err);
-        return;
-    }
-    d->watch = command_watch(d->set, command, on_news, d);
-    on_news(d, command);
-}
-
-static void start(struct doctor *d)
-{
-    struct command_spec spec = {
-        .command = d->second ? STR(toolchain_script) : STR("true"),
-        .timeout_ms = TIMEOUT_MS,
-    };
-    command_start(d->set, d->info.id, &spec, on_start, d);
-}
-
-static void on_open(void *ctx, const struct sandbox_info *info, const struct err *err)
-{
-    struct doctor *d = ctx;
-    if (err) {
-        give_up(d, err);
-        return;
-    }
-    d->info = *info;
-    d->opened_us = loop_now_us(d->loop);
-    snprintf(d->notice, sizeof d->notice, "%.*s", STR_FMT(info->first_notice));
-    start(d);
-}
-
-static void make_sandbox(struct doctor *d)
-{
-    d->started_us = loop_now_us(d->loop);
-    sandbox_open(d->set, OWNER, (struct str){0}, on_open, d);
-}
-
-/* The account's answer to one request: the token, the team and the project are good. */
-static void on_listed(void *ctx, const struct sandbox_info *infos, size_t count,
-                      const struct err *err)
-{
-    struct doctor *d = ctx;
-    char text[300];
-    (void)infos;
-    if (err) {
-        give_up(d, err);
-        return;
-    }
-    snprintf(text, sizeof text, "the token is accepted; %zu sandbox%s in the project",
-             count, count == 1 ? "" : "es");
-    line("ok", "account", text);
-    make_sandbox(d);
-}
-
-static int end_to_end(struct doctor *d, struct err *err)
-{
-    if (loop_new(&d->loop, err) < 0)
-        return -1;
-    int rc = sandboxes_new(&d->set, d->loop, d->backend, &d->config, err);
-    if (rc == 0) {
-        if (d->config.vercel)
-            sandbox_list(d->set, OWNER, on_listed, d);
-        else
-            make_sandbox(d);
-        if (!d->finished)
-            loop_run(d->loop);
-        uint64_t closing_us = loop_now_us(d->loop);
-        sandboxes_free(d->set);
-        d->closed_us = loop_now_us(d->loop) - closing_us;
-    }
-    loop_free(d->loop);
-    if (rc == 0 && d->failed) {
-        *err = d->err;
-        rc = -1;
-    }
-    return rc;
-}
-
-static void tell_toolchains(char *output, bool local)
-{
-    for (char *save, *row = strtok_r(output, "\n", &save); row;
-         row = strtok_r(NULL, "\n", &save)) {
-        char *path = strchr(row, '\t'), *version = path ? strchr(path + 1, '\t') : NULL;
-        char text[300];
-        if (!path)
-            continue;
-        *path = '\0';
-        if (version) {
-            *version = '\0';
-            snprintf(text, sizeof text, "%.120s (%.120s)", path + 1, version + 1);
-        } else {
-            snprintf(text, sizeof text,
-                     local
-                         ? "not seen inside; install it below /usr (apt-get install %s)"
-                         : "not in the image; install it inside (package %s)",
-                     strcmp(row, "node") == 0  ? "nodejs"
-                     : strcmp(row, "pip") == 0 ? "python3-pip"
-                                               : row);
-        }
-        line(version ? "ok" : "missing", row, text);
-    }
-}
-
-static void tell_probes(void)
-{
-    static const char *const words[] = {"ok", "weaker", "missing"};
-    for (size_t i = 0; i < probe_count; i++) {
-        struct probe_result r = {.verdict = PROBE_MISSING};
-        probes[i].run(&r);
-        line(words[r.verdict], probes[i].name, r.text);
+    static const enum report_verdict verdicts[] = {REPORT_OK, REPORT_WEAKER,
+                                                   REPORT_MISSING, REPORT_INFO};
+    for (size_t i = 0; i < count; i++) {
+        struct probe_result result = {.verdict = PROBE_MISSING};
+        list[i].run(&result);
+        report_row(r, "machine", verdicts[result.verdict], list[i].name, result.text,
+                   "");
     }
 }
 
 /* What is known of the account before it is asked. */
-static void tell_credentials(const struct vercel_credentials *c)
+static void tell_credentials(struct report *r, const struct vercel_credentials *c)
 {
     char text[300];
     long long left_s = (long long)c->expires_s - time(NULL);
@@ -205,77 +57,208 @@ static void tell_credentials(const struct vercel_credentials *c)
                  c->refresh_token || (c->oidc && c->cli_token) ? ", then renewed" : "");
     else
         snprintf(text, sizeof text, "%s", c->source);
-    line("ok", "token", text);
+    report_row(r, "account", REPORT_OK, "token", text, "");
     snprintf(text, sizeof text, "%s%s%s%s", c->team[0] ? c->team : "the account's own",
              c->scope_source ? " (" : "", c->scope_source ? c->scope_source : "",
              c->scope_source ? ")" : "");
-    line("ok", "team", text);
-    line("ok", "project",
-         c->project[0] ? c->project
-                       : "vercel-sandbox-default-project, made if need be");
+    report_row(r, "account", REPORT_OK, "team", text, "");
+    report_row(r, "account", REPORT_OK, "project",
+               c->project[0] ? c->project
+                             : "vercel-sandbox-default-project, made if need be",
+               "");
 }
 
-static int tell_sandbox(struct doctor *d)
+/* The account's answer to one request: the token, the team and the project are good. */
+static int ask_account(struct doctor *d, struct session *s, struct err *err)
 {
-    struct err err;
-    int status = 1;
-    char text[600];
-    if (end_to_end(d, &err) < 0) {
-        snprintf(text, sizeof text, "%s%s%s", err.msg, err.remedy[0] ? "; " : "",
-                 err.remedy);
-        line("missing", "sandbox", text);
-        printf(d->config.vercel ? "\nNo sandbox can be had from Vercel.\n"
-                                : "\nCode cannot be run safely here.\n");
-    } else {
-        tell_toolchains(d->output, !d->config.vercel);
+    char text[160];
+    size_t count;
+    if (session_count(s, &count, err) < 0)
+        return -1;
+    snprintf(text, sizeof text, "the token is accepted; %zu sandbox%s in the project",
+             count, count == 1 ? "" : "es");
+    report_row(&d->report, "account", REPORT_OK, "account", text, "");
+    return 0;
+}
+
+static void tell_toolchain(struct report *r, const char *name, const char *path,
+                           const char *version, bool local)
+{
+    char text[300];
+    snprintf(text, sizeof text, "%.120s (%.120s)", path, version);
+    if (version[0]) {
+        report_row(r, "toolchain", REPORT_OK, name, text, "");
+        return;
+    }
+    snprintf(text, sizeof text,
+             local ? "apt-get install %s" : "install it inside (package %s)",
+             strcmp(name, "node") == 0  ? "nodejs"
+             : strcmp(name, "pip") == 0 ? "python3-pip"
+                                        : name);
+    report_row(r, "toolchain", REPORT_INFO, name,
+               local ? "not seen inside: it is not below /usr" : "not in the image",
+               text);
+}
+
+static void tell_toolchains(struct report *r, char *output, bool local)
+{
+    for (char *save, *row = strtok_r(output, "\n", &save); row;
+         row = strtok_r(NULL, "\n", &save)) {
+        char *path = strchr(row, '\t'), *version = path ? strchr(path + 1, '\t') : NULL;
+        if (!path)
+            continue;
+        *path++ = '\0';
+        if (version)
+            *version++ = '\0';
+        tell_toolchain(r, row, path, version ? version : "", local);
+    }
+}
+
+/* A sandbox as any client gets it: made, used, gone. */
+static bool end_to_end(struct doctor *d, struct err *err)
+{
+    struct session s = {0};
+    struct buf output;
+    int code = 0, tools = 0;
+    uint64_t ran_us = 0, gone_us;
+    buf_init(&output, OUTPUT_BYTES);
+    bool local = !d->config.vercel;
+    int rc = session_start(&s, d->backend, &d->config, err);
+    if (rc == 0 && !local)
+        rc = ask_account(d, &s, err);
+    if (rc == 0)
+        rc = session_open(&s, err);
+    if (rc == 0) {
+        uint64_t start = loop_now_us(s.loop);
+        rc = session_run(&s, STR("true"), TIMEOUT_MS, NULL, &code, err);
+        ran_us = loop_now_us(s.loop) - start;
+    }
+    if (rc == 0)
+        rc = session_run(&s, STR(toolchain_script), TIMEOUT_MS, &output, &tools, err);
+    d->level = rc == 0 ? s.level : 0;
+    char text[160];
+    bool installs = s.installs;
+    double made_ms = (double)s.opened_us / 1000;
+    gone_us = session_close(&s);
+    if (rc == 0 && buf_cstr(&output))
+        tell_toolchains(&d->report, output.p, local);
+    if (rc == 0) {
         snprintf(
             text, sizeof text,
             "made in %.1f ms, `true` ran in %.1f ms with status %d, gone in %.1f ms",
-            (double)(d->opened_us - d->started_us) / 1000,
-            (double)(d->ran_us - d->opened_us) / 1000, d->exit_code,
-            (double)d->closed_us / 1000);
-        bool safe = d->exit_code == 0 && (d->info.level == 1 || d->info.level == 2);
-        line(d->exit_code == 0 ? "ok" : "missing", "sandbox", text);
-        if (d->config.vercel)
-            printf("\nSandboxes are Vercel's microVMs.\n");
-        else
-            printf("\nLevel %d%s%s\n", d->info.level,
-                   d->info.level == 1   ? " (full isolation and limits)."
-                   : d->info.level == 2 ? " (isolated; limits without cgroups)."
-                                        : ".",
-                   safe ? "" : " Do not run untrusted code here.");
-        if (d->notice[0])
-            printf("%s\n", d->notice);
-        status = safe ? 0 : 1;
+            made_ms, (double)ran_us / 1000, code, (double)gone_us / 1000);
+        report_row(&d->report, "sandbox", code == 0 ? REPORT_OK : REPORT_MISSING,
+                   "sandbox", text, "");
     }
-    return status;
+    if (rc == 0 && local) {
+        report_row(&d->report, "sandbox", installs ? REPORT_OK : REPORT_WEAKER,
+                   "writable system",
+                   installs
+                       ? "apt-get install works inside and changes nothing outside"
+                       : "/usr is read-only inside: pip and npm work, apt does not",
+                   installs ? "" : "run it as root");
+    }
+    buf_finish(&output);
+    return rc == 0 && code == 0;
 }
 
-/* On the backend that a server would use. */
+static void try_sandbox(struct doctor *d)
+{
+    struct err err;
+    if (!end_to_end(d, &err)) {
+        report_row(&d->report, "sandbox", REPORT_MISSING, "sandbox", err.msg,
+                   err.remedy);
+        return;
+    }
+    d->made = true;
+    d->holds = d->config.vercel ||
+               prove_protections(&d->report, d->backend, &d->config, d->places.guest);
+}
+
+static const char *verdict_text(const struct doctor *d)
+{
+    if (d->config.vercel)
+        return d->made ? "Sandboxes are Vercel's microVMs."
+                       : "No sandbox can be had from Vercel.";
+    if (!d->made)
+        return "A sandbox as configured cannot be had here.";
+    if (!d->holds)
+        return "A protection does not hold: do not run untrusted code here.";
+    switch (d->level) {
+    case 1:
+        return "Level 1: full isolation and limits.";
+    case 2:
+        return "Level 2: isolated; limits without cgroups.";
+    case 3:
+        return "Level 3: isolated through bubblewrap; limits without cgroups.";
+    default:
+        return "Level 4: weak isolation, as it was asked for.";
+    }
+}
+
+static void print_json(const struct doctor *d, const struct utsname *machine)
+{
+    struct buf text;
+    struct json_writer w;
+    buf_init(&text, 512 * 1024);
+    jw_init(&w, &text);
+    jw_object(&w);
+    jw_key_cstr(&w, "version", SANDQUAY_VERSION);
+    jw_key_cstr(&w, "kernel", machine->release);
+    jw_key_cstr(&w, "machine", machine->machine);
+    jw_key_bool(&w, "root", geteuid() == 0);
+    jw_key_cstr(&w, "backend", d->config.vercel ? "vercel" : "local");
+    jw_key_i64(&w, "level", d->level);
+    if (d->config.require_level)
+        jw_key_i64(&w, "requiredLevel", d->config.require_level);
+    jw_key_bool(&w, "holds", d->holds);
+    jw_key_cstr(&w, "verdict", verdict_text(d));
+    jw_key(&w, "rows");
+    jw_array(&w);
+    jw_raw(&w, buf_str(&d->report.rows));
+    jw_end_array(&w);
+    jw_end_object(&w);
+    printf("%.*s\n", STR_FMT(buf_str(&text)));
+    buf_finish(&text);
+}
+
 static int examine(const struct options *o)
 {
-    struct places places;
-    struct err err;
     struct doctor *d = mem_new(struct doctor);
-    int status = 1;
-    if (places_find(&places, &err) < 0 ||
-        serve_sandbox_config(o, &places, &d->backend, &d->config, &err) < 0) {
-        verb_fail("doctor", &err, 1);
-    } else {
-        line("ok", "backend", d->config.backend_why);
-        if (d->config.vercel)
-            tell_credentials(d->config.vercel->credentials);
-        else
-            tell_probes();
-        status = tell_sandbox(d);
+    struct utsname machine = {0};
+    struct err err;
+    uname(&machine);
+    if (places_find(&d->places, &err) < 0 ||
+        serve_sandbox_config(o, &d->places, &d->backend, &d->config, &err) < 0) {
+        mem_free(d);
+        return verb_fail("doctor", &err, 1);
     }
+    report_init(&d->report, o->json);
+    if (!o->json)
+        printf("sandquay %s, Linux %s on %s, as %s\n", SANDQUAY_VERSION,
+               machine.release, machine.machine,
+               geteuid() == 0 ? "root" : "an ordinary user");
+    report_row(&d->report, "backend", REPORT_OK, "backend", d->config.backend_why, "");
+    if (d->config.vercel) {
+        tell_credentials(&d->report, d->config.vercel->credentials);
+    } else {
+        tell_probes(&d->report, probes, probe_count);
+        tell_probes(&d->report, host_probes, host_probe_count);
+    }
+    try_sandbox(d);
+    if (o->json)
+        print_json(d, &machine);
+    else
+        printf("\n%s\n", verdict_text(d));
+    int status = d->made && d->holds ? 0 : 1;
+    report_finish(&d->report);
     mem_free(d);
     return status;
 }
 
 int doctor_main(int argc, char **argv)
 {
-    static struct options o; /* for the life of the process, with what it holds */
+    struct options o;
     struct err err;
     if (options_parse(&o, OPTIONS_DOCTOR, argc, argv, &err) < 0)
         return verb_fail("doctor", &err, EXIT_WRONG_USE);
@@ -289,10 +272,5 @@ int doctor_main(int argc, char **argv)
         return verb_fail("doctor", &err, EXIT_WRONG_USE);
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
-    struct utsname machine;
-    if (uname(&machine) == 0)
-        printf("sandquay %s, Linux %s on %s, as %s\n", SANDQUAY_VERSION,
-               machine.release, machine.machine,
-               getuid() == 0 ? "root" : "an ordinary user");
     return examine(&o);
 }

@@ -183,11 +183,18 @@ void help_verb(enum options_verb verb)
         help_aftercare(verb);
     } else {
         printf(
-            "sandquay doctor\n\n"
-            "Tries what this machine offers for isolation, one line a probe, and runs "
-            "a\n"
-            "command in a sandbox. Exit status 0 when code can be run safely (level 1\n"
-            "or 2), else 1.\n\n"
+            "sandquay doctor [flags]\n\n"
+            "Tries what this machine offers for isolation, one line a probe, then "
+            "tries "
+            "to\n"
+            "break out of a sandbox, harmlessly, one line a protection: held, weaker "
+            "than\n"
+            "possible (why, and what to do), or missing. Exit status 0 when the "
+            "configured\n"
+            "level holds, else 1.\n\n"
+            "  --json                  all of it as one JSON object\n"
+            "  --require-level N       the level that must hold (1: full)\n"
+            "  --allow-weak-isolation  level 4 will do where nothing better works\n"
             "  -h, --help              this text\n");
     }
 }

@@ -176,7 +176,7 @@ static const struct flag_row rows[] = {
     {"--network", required_argument, FLAG_NETWORK, TO_SERVERS},
     {"--network-deny", required_argument, FLAG_NETWORK_DENY, TO_SERVERS},
     {"--backend", required_argument, FLAG_BACKEND, ANY},
-    {"--json", no_argument, FLAG_JSON, OPTIONS_SANDBOXES},
+    {"--json", no_argument, FLAG_JSON, OPTIONS_SANDBOXES | OPTIONS_DOCTOR},
     {"--toolsets", required_argument, FLAG_TOOLSETS, OPTIONS_SERVE},
     {"--require-level", required_argument, FLAG_REQUIRE_LEVEL, ANY},
     {"--allow-weak-isolation", no_argument, FLAG_ALLOW_WEAK, ANY},

@@ -3,7 +3,7 @@
 #pragma once
 #include <stddef.h>
 
-enum probe_verdict { PROBE_OK, PROBE_WEAKER, PROBE_MISSING };
+enum probe_verdict { PROBE_OK, PROBE_WEAKER, PROBE_MISSING, PROBE_INFO };
 
 struct probe_result {
     enum probe_verdict verdict;
@@ -17,3 +17,6 @@ struct probe {
 
 extern const struct probe probes[];
 extern const size_t probe_count;
+/* What else matters: other ways of launching, what a better machine would have. */
+extern const struct probe host_probes[];
+extern const size_t host_probe_count;

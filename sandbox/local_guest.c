@@ -99,6 +99,9 @@ enum { ENVIRONMENT = sizeof environment / sizeof environment[0] };
 /* Where /usr is the machine's: `npm install -g` goes where PATH begins. */
 static const char *const readonly_system[] = {"npm_config_prefix=%h/.local"};
 
+/* Where the machine's own /etc is seen, and not to be read. */
+static const char *const weak_system[] = {"GIT_CONFIG_NOSYSTEM=1"};
+
 static void add_filled(struct buf *b, const struct box *box, const char *text,
                        bool terminal)
 {
@@ -187,6 +190,8 @@ static void write_environment(struct buf *tail, const struct box *box,
     if (!(box->layers & LAYER_OVERLAY))
         write_defaults(tail, box, readonly_system, 1, spec, count);
     write_settings(tail, box, spec, count);
+    if (box->layers & LAYER_LANDLOCK)
+        write_defaults(tail, box, weak_system, 1, spec, count);
     for (size_t i = 0; i < sandbox->env_count; i++) {
         if (in_list(variable_name(sandbox->env[i]), spec->env, spec->env_count))
             continue;

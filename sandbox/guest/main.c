@@ -4,6 +4,7 @@
  * however that happened, it ends them, removes their cgroups and exits. */
 #include "base/fd.h"
 #include "sandbox/guest/launch.h"
+#include "sandbox/guest/prove.h"
 #include "sandbox/guest/sweep.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -268,6 +269,8 @@ int main(int argc, char **argv)
         S_ISDIR(st.st_mode))
         return sweep_main();
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    if (argc > 1 && strcmp(argv[1], "prove") == 0)
+        return prove_main(argc, argv);
     if (argc == 2 && strcmp(argv[1], "inside") == 0)
         launch_inside();
     if (fstat(SERVER, &st) < 0 || !S_ISSOCK(st.st_mode)) {
