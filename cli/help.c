@@ -40,6 +40,7 @@ static void help_listening(void)
 {
     size_t count;
     const struct listening_flag *flags = listening_flags(&count);
+    printf("  --log-format FORMAT     text or json, one object a line\n");
     printf("\nOver the network (docs/serve.md):\n");
     for (size_t i = 0; i < count; i++) {
         const char *value = flags[i].value ? flags[i].value : "";

@@ -144,6 +144,7 @@ enum flag {
     FLAG_STATE_DIR,
     FLAG_TOKEN_FILE,
     FLAG_TOKEN_ENV,
+    FLAG_LOG_FORMAT,
 };
 
 enum {
@@ -181,6 +182,7 @@ static const struct flag_row rows[] = {
     {"--require-level", required_argument, FLAG_REQUIRE_LEVEL, ANY},
     {"--allow-weak-isolation", no_argument, FLAG_ALLOW_WEAK, ANY},
     {"--verbose", no_argument, 'v', ANY},
+    {"--log-format", required_argument, FLAG_LOG_FORMAT, OPTIONS_SERVE},
     {"--timeout", required_argument, FLAG_TIMEOUT, RUNS},
     {"--env", required_argument, FLAG_ENV, RUNS},
     {"--cwd", required_argument, FLAG_CWD, RUNS},
@@ -332,6 +334,11 @@ static int take(struct options *o, int flag, const char *text, struct err *err)
         return 0;
     case FLAG_WORKSPACE_MODE:
         return take_workspace_mode(o, text, err);
+    case FLAG_LOG_FORMAT:
+        o->log_json = strcmp(text, "json") == 0;
+        if (!o->log_json && strcmp(text, "text") != 0)
+            return err_set(err, ERR_INVALID, "\"%s\" is none of text, json", text);
+        return 0;
     case FLAG_TOKEN_FILE:
         o->listening.token_file = text;
         return 0;

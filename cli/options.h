@@ -36,7 +36,8 @@ struct options {
     bool json;                     /* sandboxes */
     struct network_policy network; /* see options_finish() */
     bool network_given;
-    struct listening listening;    /* serve, vercel-api */
+    struct listening listening; /* serve, vercel-api */
+    bool log_json;
     const char *token, *state_dir; /* vercel-api; NULL: not given */
     /* exec */
     uint64_t timeout_ms; /* 0: not given */

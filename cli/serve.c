@@ -180,8 +180,10 @@ int serve_main(int argc, char **argv)
     bool terminal = isatty(0) && !over_network;
     if (!over_network && stdio_claim(&fds, &err) < 0)
         return verb_fail("serve", &err, 1);
-    if (o.verbose)
+    if (o.verbose || o.log_json)
         log_set_level(LOG_INFO);
+    if (o.log_json)
+        log_set_format(LOG_JSON);
     if (terminal)
         fprintf(stderr, "sandquay: an MCP server waits for a client here (Ctrl-D ends "
                         "it); to run a command: sandquay exec 'COMMAND'\n");

@@ -1,4 +1,5 @@
 #include "cli/serve_web.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "cli/listening.h"
 #include "cli/module.h"
@@ -17,6 +18,22 @@ static void on_owner_gone(void *ctx, uint64_t owner)
 {
     struct serve_web *w = ctx;
     sandboxes_drop_owner(w->config.tools->sandboxes, owner);
+}
+
+static void write_gauge(struct buf *to, const char *name, const char *help,
+                        size_t value)
+{
+    buf_addf(to, "# HELP sandquay_%s %s\n# TYPE sandquay_%s gauge\nsandquay_%s %zu\n",
+             name, help, name, name, value);
+}
+
+static void write_metrics(void *ctx, struct buf *to)
+{
+    struct serve_web *w = ctx;
+    size_t sandboxes, running;
+    sandboxes_count(w->config.tools->sandboxes, &sandboxes, &running);
+    write_gauge(to, "sandboxes", "Sandboxes that live here.", sandboxes);
+    write_gauge(to, "commands_running", "Commands that run in them.", running);
 }
 
 static void on_stopped(void *ctx)
@@ -57,6 +74,21 @@ static void merge_limits(struct web_limits *to, const struct listening *l)
         to->principal_body_bytes = given->principal_body_bytes;
 }
 
+static const char shared_warning[] = "no token is asked for: every user of this "
+                                     "machine can run code here, and all share "
+                                     "the same sandboxes";
+
+static void log_where(const struct serve_web *w, const struct listening *l)
+{
+    for (size_t i = 0; i < l->address_count; i++) {
+        const char *address = w->module->server_address(w->server, i);
+        const struct log_field field = {"address", str_of(address), 0};
+        log_event(LOG_INFO, "listening", &field, 1);
+    }
+    if (l->no_auth)
+        log_warn("%s", shared_warning);
+}
+
 static void say_where(const struct serve_web *w, const struct listening *l,
                       const char *made_token)
 {
@@ -75,8 +107,16 @@ static void say_where(const struct serve_web *w, const struct listening *l,
                     address, s, address);
     }
     if (l->no_auth)
-        fprintf(stderr, "sandquay: no token is asked for: every user of this machine "
-                        "can run code here, and all share the same sandboxes\n");
+        fprintf(stderr, "sandquay: %s\n", shared_warning);
+}
+
+/* A log that machines read is kept: no secret may go there. */
+static int check_token(const struct options *o, const char *made_token, struct err *err)
+{
+    if (!o->log_json || !made_token)
+        return 0;
+    err_set(err, ERR_INVALID, "with --log-format json a token cannot be shown");
+    return err_remedy(err, "give one: --token-file or --token-env");
 }
 
 static int start(struct serve_web *w, const struct listening *l,
@@ -102,6 +142,7 @@ static int start(struct serve_web *w, const struct listening *l,
         .tls_key = l->tls_key,
         .trust_proxy = l->trust_proxy,
         .owner_gone = on_owner_gone,
+        .write_metrics = write_metrics,
         .stopped = on_stopped,
         .ctx = w,
     };
@@ -120,8 +161,12 @@ int serve_web_new(struct serve_web **ret_web, const struct serve_web_config *con
     w->config = *config;
     int rc = tokens_find(tokens, l, &made_token, err);
     if (rc == 0)
-        rc = start(w, l, tokens, err);
+        rc = check_token(config->options, made_token, err);
     if (rc == 0)
+        rc = start(w, l, tokens, err);
+    if (rc == 0 && config->options->log_json)
+        log_where(w, l);
+    else if (rc == 0)
         say_where(w, l, made_token);
     tokens_finish(tokens); /* the server keeps digests */
     mem_free(tokens);

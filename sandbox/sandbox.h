@@ -96,6 +96,10 @@ void sandboxes_on_change(struct sandboxes *set, sandbox_change_fn *fn, void *ctx
  * ones. */
 void sandboxes_drop_owner(struct sandboxes *set, uint64_t owner);
 
+/* How many sandboxes live and how many commands run, of all owners. */
+void sandboxes_count(const struct sandboxes *set, size_t *ret_sandboxes,
+                     size_t *ret_running);
+
 static inline uint32_t sandbox_tenant(uint64_t owner)
 {
     return (uint32_t)(owner >> 32);

@@ -452,6 +452,19 @@ static bool drop_user(struct sandbox *sb, uint64_t owner)
     return sb->user_count == 0;
 }
 
+void sandboxes_count(const struct sandboxes *set, size_t *ret_sandboxes,
+                     size_t *ret_running)
+{
+    size_t sandboxes = 0, running = 0;
+    for (uint32_t i = 0; i < set->sandbox_slot_count; i++)
+        sandboxes += set->sandbox_slots[i] != NULL;
+    for (uint32_t i = 0; i < set->command_slot_count; i++)
+        running +=
+            set->command_slots[i] && set->command_slots[i]->status == COMMAND_RUNNING;
+    *ret_sandboxes = sandboxes;
+    *ret_running = running;
+}
+
 void sandboxes_drop_owner(struct sandboxes *set, uint64_t owner)
 {
     for (uint32_t i = 0; i < set->sandbox_slot_count; i++) {

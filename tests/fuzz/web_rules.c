@@ -114,6 +114,7 @@ static void check_head(const struct http_head *head)
     check(http_check_get(head, &r), &r);
     check(http_check_upgrade(head, &r), &r);
     http_bearer(head);
+    http_trace_id(head->mcp_name);
 }
 
 static void check_body(struct str text, const struct http_head *head, struct fields *f)

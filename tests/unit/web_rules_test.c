@@ -286,6 +286,30 @@ static void tokens_and_versions(void **state)
                          versions[i].modern);
 }
 
+static void traces(void **state)
+{
+    (void)state;
+#define ID "4bf92f3577b34da6a3ce929d0e0e4736"
+    static const struct {
+        const char *header;
+        bool good;
+    } rows[] = {
+        {"00-" ID "-00f067aa0ba902b7-01", true},
+        {"cc-" ID "-00f067aa0ba902b7-01-what-the-future-adds", true},
+        {"ff-" ID "-00f067aa0ba902b7-01", false},
+        {"00-" ID "-00f067aa0ba902b7-0", false},
+        {"00-" ID "-00f067aa0ba902b7-0X", false},
+        {"00-00000000000000000000000000000000-00f067aa0ba902b7-01", false},
+        {"00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", false},
+        {"00_" ID "-00f067aa0ba902b7-01", false},
+        {"", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct str id = http_trace_id(str_of(rows[i].header));
+        assert_true(rows[i].good ? str_eq(id, STR(ID)) : id.n == 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,6 +319,7 @@ int main(void)
         cmocka_unit_test(posts),
         cmocka_unit_test(upgrades),
         cmocka_unit_test(tokens_and_versions),
+        cmocka_unit_test(traces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

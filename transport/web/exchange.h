@@ -39,7 +39,11 @@ struct exchange {
     struct loop_timer *timer; /* patience, then keep-alives of the stream */
     struct loop_io *watch;    /* unread: a duplicate of the socket */
     struct loop_later *look_away;
-    unsigned method; /* row of the metrics */
+    unsigned method;        /* row of the metrics */
+    bool is_message;        /* it has one */
+    enum web_status status; /* of the answer; 0: none yet */
+    size_t out_bytes;       /* of the answer, so far */
+    struct str trace;       /* id of the trace that it belongs to (W3C), or empty */
     uint64_t started_us;
 };
 

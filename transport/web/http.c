@@ -48,12 +48,48 @@ static void release_body(struct exchange *ex)
     buf_finish(&ex->body);
 }
 
+static const char *method_name(enum http_method method)
+{
+    static const char *const names[] = {
+        [HTTP_GET] = "GET",         [HTTP_POST] = "POST", [HTTP_DELETE] = "DELETE",
+        [HTTP_OPTIONS] = "OPTIONS", [HTTP_HEAD] = "HEAD", [HTTP_OTHER] = "other",
+    };
+    return names[method];
+}
+
+/* One line a request, with --verbose. */
+static void log_request(struct exchange *ex)
+{
+    struct conn *conn = ex->conn;
+    if (!log_enabled(LOG_INFO))
+        return;
+    const char *who = conn->principal ? conn->principal->name : "";
+    uint64_t micros = loop_now_us(conn->server->loop) - ex->started_us;
+    char client[WEB_CLIENT_MAX];
+    const struct str none = {NULL, 0};
+    conn_client(conn, &ex->head, client);
+    const struct log_field fields[] = {
+        {"client", str_of(client), 0},
+        {"name", who[0] ? str_of(who) : none, 0},
+        {"method", str_of(method_name(ex->head.method)), 0},
+        {"path", ex->head.path, 0},
+        {"status", none, ex->status},
+        {"rpc", ex->is_message ? metrics_name(ex->method) : none, 0},
+        {"bytes", none, ex->out_bytes},
+        {"microseconds", none, micros},
+        {"trace", ex->trace, 0},
+    };
+    log_event(LOG_INFO, ex->status ? "request" : "request without an answer", fields,
+              sizeof fields / sizeof fields[0]);
+}
+
 void http_release(struct conn *conn)
 {
     struct exchange *ex = conn->exchange;
     if (!ex)
         return;
     conn->exchange = NULL;
+    log_request(ex);
     http_session_detach(ex);
     release_body(ex);
     if (ex->counted)
@@ -342,6 +378,16 @@ static struct http_session *session_for(struct exchange *ex, enum body_kind kind
     return hs;
 }
 
+/* From the header, or from the message's _meta (2026-07-28). */
+static void take_trace(struct exchange *ex, const struct json_doc *doc)
+{
+    struct json parent = json_pointer(json_root(doc), "/params/_meta/traceparent");
+    struct str text = ex->head.traceparent;
+    if (!text.p && json_present(parent))
+        text = arena_dup(&ex->arena, json_str(parent, &ex->arena));
+    ex->trace = http_trace_id(text);
+}
+
 static void handle_message(struct exchange *ex, const struct json_doc *doc)
 {
     struct conn *conn = ex->conn;
@@ -349,6 +395,8 @@ static void handle_message(struct exchange *ex, const struct json_doc *doc)
     struct http_refusal refusal;
     enum body_kind kind;
     ex->method = metrics_method(json_get(json_root(doc), STR("method")));
+    ex->is_message = true;
+    take_trace(ex, doc);
     if (body_check(doc, &ex->head, conn->server->params, find_header, ex, &kind,
                    &wrong) < 0) {
         reply_error(ex, HTTP_BAD_REQUEST, wrong.code, wrong.id, wrong.message);
@@ -421,6 +469,7 @@ static int write_some(struct conn *conn)
         0)
         return -1;
     ex->sent += n;
+    ex->out_bytes += n;
     return 0;
 }
 

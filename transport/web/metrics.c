@@ -38,6 +38,11 @@ unsigned metrics_method(struct json method)
     return METRICS_METHODS - 1;
 }
 
+struct str metrics_name(unsigned method)
+{
+    return methods[method];
+}
+
 void metrics_request(struct metrics *m, unsigned method, enum metrics_outcome outcome,
                      uint64_t micros)
 {

@@ -22,6 +22,7 @@ struct metrics {
 
 /* The row of a JSON-RPC method. */
 unsigned metrics_method(struct json method);
+struct str metrics_name(unsigned method);
 void metrics_request(struct metrics *m, unsigned method, enum metrics_outcome outcome,
                      uint64_t micros);
 void metrics_write(const struct metrics *m, struct buf *to);

@@ -32,6 +32,7 @@ static void begin_head(struct exchange *ex, enum web_status status, const char *
     struct web_server *server = ex->conn->server;
     struct buf *b = &ex->out;
     server->metrics.answers[(unsigned)status / 100]++;
+    ex->status = status;
     if (!ex->head.keep_alive || server->stopping)
         ex->close = true;
     buf_addf(b, "HTTP/1.1 %d %s\r\n", status, http_reason(status));

@@ -344,3 +344,22 @@ struct str http_bearer(const struct http_head *head)
         return (struct str){0};
     return trim(str_from(a, scheme.n));
 }
+
+/* version-traceid-parentid-flags; a later version may have more behind it. */
+struct str http_trace_id(struct str traceparent)
+{
+    enum { LENGTH = 55, ID = 3, ID_LENGTH = 32, PARENT = 36, FLAGS = 53 };
+    bool zero = true;
+    if (traceparent.n < LENGTH || str_starts(traceparent, STR("ff")))
+        return (struct str){0};
+    for (size_t i = 0; i < LENGTH; i++) {
+        char c = traceparent.p[i];
+        bool dash = i == ID - 1 || i == PARENT - 1 || i == FLAGS - 1;
+        bool hex = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+        if (dash ? c != '-' : !hex)
+            return (struct str){0};
+        if (i >= ID && i < PARENT - 1)
+            zero &= c == '0';
+    }
+    return zero ? (struct str){0} : (struct str){traceparent.p + ID, ID_LENGTH};
+}

@@ -112,5 +112,9 @@ int http_check_upgrade(const struct http_head *head, struct http_refusal *refusa
 /* The token of "Authorization: Bearer TOKEN"; p is NULL when there is none. */
 struct str http_bearer(const struct http_head *head);
 
+/* The trace id of a traceparent (W3C Trace Context), 32 hexadecimal digits; empty when
+ * it is not one. */
+struct str http_trace_id(struct str traceparent);
+
 /* Is it a revision of the stateless era (2026-07-28 or later)? */
 bool http_version_modern(struct str version);

@@ -13,6 +13,7 @@ enum {
     WEB_CHUNK = 256 * 1024, /* of one lws_write() */
     WEB_DIGEST = 32,        /* SHA-256 */
     WEB_SESSION_ID = 32,    /* characters: 128 bits in hex */
+    WEB_CLIENT_MAX = 64,    /* an address as text */
 };
 
 struct principal {
@@ -74,6 +75,9 @@ struct conn {
 /* web.c */
 /* Ends the connection soon, whether it is writable or not; from anywhere. */
 void conn_close(struct conn *conn);
+/* Its address, for the log; with --trust-proxy what the proxy says. */
+void conn_client(const struct conn *conn, const struct http_head *head,
+                 char to[WEB_CLIENT_MAX]);
 /* The principal that holds the token; NULL: none does. */
 struct principal *web_find_principal(struct web_server *server, struct str token);
 /* Who the request comes from, counted at the connection. Otherwise the refusal: 401,

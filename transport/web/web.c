@@ -119,6 +119,25 @@ int web_authenticate(struct conn *conn, const struct http_head *head,
     return -1;
 }
 
+/* The last address of X-Forwarded-For is the one that the proxy itself has seen. */
+void conn_client(const struct conn *conn, const struct http_head *head,
+                 char to[WEB_CLIENT_MAX])
+{
+    struct str forwarded = head->forwarded_for;
+    to[0] = '\0';
+    if (conn->server->config.trust_proxy && forwarded.n) {
+        while (str_find(forwarded, ',') >= 0)
+            forwarded = str_from(forwarded, (size_t)str_find(forwarded, ',') + 1);
+        while (forwarded.n && forwarded.p[0] == ' ')
+            forwarded = str_from(forwarded, 1);
+        snprintf(to, WEB_CLIENT_MAX, "%.*s", STR_FMT(forwarded));
+    } else if (conn->from->is_unix) {
+        snprintf(to, WEB_CLIENT_MAX, "unix");
+    } else {
+        lws_get_peer_simple(conn->wsi, to, WEB_CLIENT_MAX);
+    }
+}
+
 void conn_close(struct conn *conn)
 {
     if (conn->closing)

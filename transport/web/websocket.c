@@ -10,6 +10,7 @@
 enum {
     OUTPUT_HIGH = 16 * 1024 * 1024, /* waiting: nothing more is read */
     SCRATCH_KEEP = 1024 * 1024,
+    SWITCHING = 101, /* the status of an upgrade */
 };
 
 struct websocket {
@@ -26,6 +27,24 @@ struct websocket {
     uint64_t last_stream;
 };
 
+static void log_upgrade(struct conn *conn, const struct http_head *head, int status)
+{
+    const char *who = conn->principal ? conn->principal->name : "";
+    char client[WEB_CLIENT_MAX];
+    const struct str none = {NULL, 0};
+    if (!log_enabled(LOG_INFO))
+        return;
+    conn_client(conn, head, client);
+    const struct log_field fields[] = {
+        {"client", str_of(client), 0},
+        {"name", who[0] ? str_of(who) : none, 0},
+        {"path", head->path, 0},
+        {"status", none, (uint64_t)status},
+        {"trace", http_trace_id(head->traceparent), 0},
+    };
+    log_event(LOG_INFO, "websocket", fields, sizeof fields / sizeof fields[0]);
+}
+
 int websocket_on_upgrade(struct conn *conn)
 {
     struct arena arena = {0};
@@ -40,6 +59,7 @@ int websocket_on_upgrade(struct conn *conn)
                  : 0;
     if (rc < 0)
         http_refuse_upgrade(conn, &refusal);
+    log_upgrade(conn, &head, rc < 0 ? (int)refusal.status : SWITCHING);
     arena_finish(&arena);
     return rc;
 }

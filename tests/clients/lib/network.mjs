@@ -22,10 +22,10 @@ export class Server {
   }
 
   async start() {
-    const found = await until(() => this.process.exitCode !== null || this.stderr.match(/listening on (?:\w+:\/\/)?(\S+?)(\/mcp|\n)/),
+    const found = await until(() => this.process.exitCode !== null || this.stderr.match(/listening on (?:\w+:\/\/)?(\S+?)(\/mcp|\n)|"listening","address":"([^"]+)"/),
       'the server listens', 15000);
     if (found === true) throw new Error(`the server has ended: ${this.stderr}`);
-    this.address = found[1];
+    this.address = found[1] ?? found[3];
     this.port = Number(this.address.split(':').at(-1));
     this.token = this.stderr.match(/token of this run .*: (\w+)/)?.[1];
     this.url = `http://${this.address}/mcp`;
