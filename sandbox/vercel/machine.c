@@ -57,13 +57,14 @@ static void set_text(char *to, size_t room, struct str s)
     snprintf(to, room, "%.*s", STR_FMT(s));
 }
 
-static void take_routes(struct machine *m, const struct vercel_opened *o)
+void machine_take_routes(struct machine *m, const struct vercel_route *routes,
+                         size_t count)
 {
     arena_reset(&m->arena);
-    m->route_count = o->route_count;
-    for (size_t i = 0; i < o->route_count; i++) {
-        m->routes[i] = o->routes[i];
-        m->routes[i].url = arena_dup(&m->arena, o->routes[i].url);
+    m->route_count = count;
+    for (size_t i = 0; i < count; i++) {
+        m->routes[i] = routes[i];
+        m->routes[i].url = arena_dup(&m->arena, routes[i].url);
     }
 }
 
@@ -72,7 +73,7 @@ static void take_opened(struct machine *m, const struct vercel_opened *o)
 {
     struct sandbox *sb = m->sandbox;
     set_text(m->session, sizeof m->session, o->session.id);
-    take_routes(m, o);
+    machine_take_routes(m, o->routes, o->route_count);
     m->timeout_ms = TIMEOUT_MS;
     if (o->session.timeout_ms > 0 && o->session.timeout_ms < TIMEOUT_MS)
         m->timeout_ms = (uint64_t)o->session.timeout_ms; /* the plan allows no more */

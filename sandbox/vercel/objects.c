@@ -76,16 +76,19 @@ int vercel_read_sandbox(struct json v, struct arena *a, struct vercel_sandbox *r
     return 0;
 }
 
-static void read_routes(struct json list, struct arena *a, struct vercel_opened *to)
+size_t vercel_read_routes(struct json list, struct arena *a,
+                          struct vercel_route ret_routes[VERCEL_ROUTES_MAX])
 {
-    for (struct json r = json_first(list);
-         json_present(r) && to->route_count < VERCEL_ROUTES_MAX; r = json_next(r)) {
+    size_t n = 0;
+    for (struct json r = json_first(list); json_present(r) && n < VERCEL_ROUTES_MAX;
+         r = json_next(r)) {
         int64_t port = number(r, STR("port"));
         if (port < 1 || port > UINT16_MAX || json_is_true(json_get(r, STR("system"))))
             continue;
-        to->routes[to->route_count++] = (struct vercel_route){
+        ret_routes[n++] = (struct vercel_route){
             .url = json_str(json_get(r, STR("url")), a), .port = (uint16_t)port};
     }
+    return n;
 }
 
 int vercel_read_opened(struct json v, struct arena *a, struct vercel_opened *ret_opened,
@@ -96,7 +99,8 @@ int vercel_read_opened(struct json v, struct arena *a, struct vercel_opened *ret
     if (vercel_read_sandbox(json_get(v, STR("sandbox")), a, &opened.sandbox, err) < 0 ||
         vercel_read_session(json_get(v, STR("session")), a, &opened.session, err) < 0)
         return -1;
-    read_routes(json_get(v, STR("routes")), a, &opened);
+    opened.route_count =
+        vercel_read_routes(json_get(v, STR("routes")), a, opened.routes);
     *ret_opened = opened;
     return 0;
 }

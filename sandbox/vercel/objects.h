@@ -68,6 +68,9 @@ int vercel_read_command(struct json v, struct arena *a, struct vercel_command *r
                         struct err *err);
 int vercel_read_snapshot(struct json v, struct arena *a, struct vercel_snapshot *ret,
                          struct err *err);
+/* The routes that are not the system's own; returns how many. */
+size_t vercel_read_routes(struct json list, struct arena *a,
+                          struct vercel_route ret_routes[VERCEL_ROUTES_MAX]);
 struct vercel_refusal vercel_read_refusal(struct json v, struct arena *a);
 /* The cursor of the next page; empty: this was the last one. */
 struct str vercel_next_page(struct json v, struct arena *a);

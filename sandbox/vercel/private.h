@@ -4,7 +4,7 @@
  *   exchange.c  one request with what may be done about its failure
  *   machine.c   one sandbox: create, resume, keep alive, end
  *   run.c       one command;  script.c  a little program of ours
- *   files.c     files;  ops.c  lists, stop, time, snapshots
+ *   files.c     files;  ports.c  URLs;  ops.c  lists, stop, time, snapshots
  *
  * Lifetimes: an exchange belongs to who started it, and is gone when its `done` is
  * called. A machine's end fails what still waits for it. While the set is finishing
@@ -138,6 +138,8 @@ struct machine {
 };
 void machine_create(struct vercel *v, struct sandbox *sb);
 void machine_destroy(struct machine *m);
+void machine_take_routes(struct machine *m, const struct vercel_route *routes,
+                         size_t count);
 /* Calls fn when there is a running session, or there is none to be had. */
 void machine_resume(struct machine *m, void (*fn)(void *ctx, const struct err *err),
                     void *ctx);
@@ -175,6 +177,10 @@ void files_open(struct machine *m, struct file_op *op);
 void files_write(struct machine *m, struct file_op *op);
 void files_make_dir(struct machine *m, struct file_op *op);
 void files_drop(struct machine *m); /* nobody is called back */
+
+/* ports.c */
+void ports_expose(struct machine *m, uint16_t port, sandbox_expose_fn *fn, void *ctx);
+bool ports_unexpose(struct machine *m, uint16_t port);
 
 /* ops.c: the rows of the backend's table */
 void ops_list(void *self, struct sandbox_op *op);

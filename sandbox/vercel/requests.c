@@ -235,6 +235,18 @@ struct vercel_request vercel_update(const struct vercel_scope *s,
     return r;
 }
 
+struct vercel_request vercel_ports(const struct vercel_scope *s, struct str name,
+                                   const uint16_t *ports, size_t count)
+{
+    struct vercel_request r = of_sandbox(s, "PATCH", "opening the port", name, "");
+    struct json_writer w;
+    jw_init(&w, &r.body);
+    jw_object(&w);
+    write_ports(&w, &(struct sandbox_spec){.ports = ports, .port_count = count});
+    jw_end_object(&w);
+    return r;
+}
+
 struct vercel_request vercel_persist(const struct vercel_scope *s, struct str name)
 {
     struct vercel_request r =

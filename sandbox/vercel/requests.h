@@ -50,6 +50,9 @@ struct vercel_request vercel_get(const struct vercel_scope *s, struct str name,
 struct vercel_request vercel_list(const struct vercel_scope *s, struct str cursor);
 struct vercel_request vercel_update(const struct vercel_scope *s,
                                     const struct vercel_create *c);
+/* Its ports become these. */
+struct vercel_request vercel_ports(const struct vercel_scope *s, struct str name,
+                                   const uint16_t *ports, size_t count);
 /* From now on stopping it keeps its files, for a day. */
 struct vercel_request vercel_persist(const struct vercel_scope *s, struct str name);
 struct vercel_request vercel_delete(const struct vercel_scope *s, struct str name,

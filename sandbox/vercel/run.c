@@ -300,7 +300,7 @@ static void on_waited(void *ctx, const struct exchange_result *result)
     struct vercel_command c;
     struct err err;
     r->waiting = NULL;
-    if (result->err && result->err->kind == ERR_TIMEOUT && result->status == 0) {
+    if (result->err && result->err->kind == ERR_TIMEOUT) {
         follow(r); /* it takes longer than a request may */
         return;
     }

@@ -127,6 +127,19 @@ static void make_dir(void *self, struct file_op *op)
     files_make_dir(op->sandbox->impl, op);
 }
 
+static void expose(void *self, struct sandbox *sb, uint16_t port, sandbox_expose_fn *fn,
+                   void *ctx)
+{
+    (void)self;
+    ports_expose(sb->impl, port, fn, ctx);
+}
+
+static bool unexpose(void *self, struct sandbox *sb, uint16_t port)
+{
+    (void)self;
+    return ports_unexpose(sb->impl, port);
+}
+
 static const struct sandbox_backend backend = {
     .name = "vercel",
     .start = start,
@@ -151,6 +164,8 @@ static const struct sandbox_backend backend = {
     .snapshots_any = true,
     .forks = true,
     .kill_limit_ms = KILL_LIMIT_MS,
+    .expose = expose,
+    .unexpose = unexpose,
 };
 
 static const struct vercel_entries entries = {.backend = &backend};

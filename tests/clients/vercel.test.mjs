@@ -219,6 +219,18 @@ describe('what the server restricts holds there, too', () => {
     }, { args: ['--network', 'github.com,*.npmjs.org', '--toolsets', 'all'] });
   });
 
+  test('ports become routes', async () => {
+    await withServer(async (wire) => {
+      const one = value(await wire.tool('expose_port', { port: 3000 }));
+      assert.match(one.url, /^https:\/\/sb-.*\.vercel\.run$/);
+      assert.equal(value(await wire.tool('expose_port', { port: 8080 })).port, 8080);
+      assert.deepEqual([...api.sandboxes.values()].at(-1).ports, [3000, 8080]);
+      assert.equal(value(await wire.tool('expose_port', { port: 3000, close: true })).closed, true);
+      await until(() => [...api.sandboxes.values()].at(-1).ports.join() === '8080', 'it is closed');
+      assert.equal(value(await wire.tool('expose_port', { port: 3000, close: true })).code, 'NOT_FOUND');
+    }, { args: ['--toolsets', 'all'] });
+  });
+
   test('limits become vCPUs; environment and tags are given on', async () => {
     await withServer(async (wire) => {
       const made = value(await wire.tool('sandbox_create', { name: 'sized', memoryMb: 5000, env: { A: 'b' } }));
