@@ -266,6 +266,7 @@ void command_feed(struct command *c, enum command_stream stream, struct str byte
 struct command_end {
     int exit_code, signal; /* signal != 0: killed by it */
     bool left_behind, oom_killed, unknown;
+    bool pids_hit, disk_full; /* meanwhile; if it is known */
 };
 void command_ended(struct command *c, const struct command_end *end);
 /* Adds a sentence to its warning, once. */

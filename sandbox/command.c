@@ -277,15 +277,68 @@ void command_warn(struct command *c, const char *fmt, ...)
         snprintf(c->warning + n, sizeof c->warning - n, "%s%s", n ? " " : "", text);
 }
 
+/* Does the end of stderr hold one of these? */
+static bool said(const struct command *c, const char *const *phrases)
+{
+    enum { TAIL = 4096 };
+    char tail[TAIL];
+    const struct output *o = &c->out[COMMAND_STDERR];
+    uint64_t from = o->total > TAIL ? o->total - TAIL : 0;
+    size_t n = output_read(o, from, tail, sizeof tail);
+    for (; *phrases; phrases++)
+        if (n && memmem(tail, n, *phrases, strlen(*phrases)))
+            return true;
+    return false;
+}
+
+static void explain_memory(struct command *c, const struct sandbox_spec *limits,
+                           bool killed)
+{
+    command_warn(c,
+                 "%s: the sandbox has %llu MiB. Use less, or a sandbox with more "
+                 "(sandbox_create {memoryMb}, or the server's --memory).",
+                 killed ? "Something was killed for want of memory"
+                        : "It seems that memory ran out",
+                 (unsigned long long)(limits->memory_bytes >> 20));
+}
+
+static void explain_disk(struct command *c, const struct sandbox_spec *limits)
+{
+    if (c->sandbox->kept || c->sandbox->workspace)
+        command_warn(c,
+                     "The disk is full: that of the machine, where the files of this "
+                     "sandbox are. Delete what is not needed.");
+    else
+        command_warn(c,
+                     "The disk is full: the sandbox has %llu MiB, and a limited number "
+                     "of files. Delete what is not needed, or use a sandbox with more "
+                     "(sandbox_create {diskMb, memoryMb}, or the server's --disk).",
+                     (unsigned long long)(limits->disk_bytes >> 20));
+}
+
+/* What a limit has done is told as such, with the remedy. */
 static void explain(struct command *c, const struct command_end *end)
 {
-    const struct sandbox_limits *limits = &c->set->config.limits;
-    if (end->oom_killed)
-        command_warn(
-            c,
-            "Something was killed for want of memory: the sandbox has %llu MiB. Use "
-            "less, or start the server with a larger --memory.",
-            (unsigned long long)(limits->memory_bytes >> 20));
+    static const char *const no_memory[] = {"Cannot allocate memory", "MemoryError",
+                                            "bad_alloc", "heap out of memory", NULL};
+    static const char *const no_disk[] = {"No space left on device", "ENOSPC",
+                                          "Disk quota exceeded", NULL};
+    static const char *const no_pids[] = {"fork: retry: Resource temporarily",
+                                          "fork: Resource temporarily",
+                                          "can't start new thread", NULL};
+    bool failed = end->exit_code || end->signal;
+    const struct sandbox_spec *limits =
+        c->sandbox ? sandbox_in_force(c->sandbox) : NULL;
+    if (limits && (end->oom_killed || (failed && said(c, no_memory))))
+        explain_memory(c, limits, end->oom_killed);
+    if (limits && (end->disk_full || (failed && said(c, no_disk))))
+        explain_disk(c, limits);
+    if (limits && (end->pids_hit || said(c, no_pids)))
+        command_warn(c,
+                     "A process could not be started: the sandbox's limit is %u "
+                     "processes and threads. Use fewer, or a sandbox with more "
+                     "(sandbox_create {pids}, or the server's --pids).",
+                     limits->pids);
     if (end->left_behind && c->wanted == COMMAND_RUNNING)
         command_warn(c,
                      "Processes that it started are still running; they end with the "

@@ -361,16 +361,12 @@ static void exec_ended(struct box *box, struct pending *p, const struct guest_ex
         return;
     if (c->impl)
         streams_drain(c->impl);
-    if (e->pids_hit)
-        command_warn(
-            c,
-            "A process could not be started: the sandbox's limit is %u processes. "
-            "Use fewer, or start the server with a larger --pids.",
-            box->local->set->config.limits.pids);
     command_ended(c, &(struct command_end){.exit_code = e->exit_code & 0xff,
                                            .signal = e->signal & 0x7f,
                                            .left_behind = e->left_behind,
-                                           .oom_killed = e->oom_killed});
+                                           .oom_killed = e->oom_killed,
+                                           .pids_hit = e->pids_hit,
+                                           .disk_full = e->disk_full});
 }
 
 /* Ends all of its processes; the guest stays, and the files with it. */

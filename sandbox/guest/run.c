@@ -20,6 +20,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -465,11 +466,20 @@ static void settle(struct guest *g, struct command *c)
     c->used = false;
 }
 
+static bool is_full(const char *path)
+{
+    struct statvfs fs;
+    return statvfs(path, &fs) == 0 && !(fs.f_flag & ST_RDONLY) &&
+           ((uint64_t)fs.f_bavail * fs.f_frsize < 4096 ||
+            (fs.f_files && fs.f_favail == 0));
+}
+
 static void leader_ended(struct guest *g, struct command *c, int status,
                          bool left_behind)
 {
     bool by_signal = WIFSIGNALED(status);
-    if (by_signal || WEXITSTATUS(status) != 0)
+    bool failed = by_signal || WEXITSTATUS(status) != 0;
+    if (failed)
         count_events(g);
     struct guest_exited exited = {
         .exit_code = by_signal ? -1 : WEXITSTATUS(status),
@@ -477,6 +487,7 @@ static void leader_ended(struct guest *g, struct command *c, int status,
         .left_behind = left_behind,
         .oom_killed = last_oom != c->oom_before,
         .pids_hit = last_pids != c->pids_before,
+        .disk_full = failed && (is_full("/") || is_full(g->place[PLACE_WORKSPACE])),
     };
     c->exited = true;
     command_count--;
