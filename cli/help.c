@@ -44,8 +44,8 @@ static void help_listening(void)
     printf("\nOver the network (docs/serve.md):\n");
     for (size_t i = 0; i < count; i++) {
         const char *value = flags[i].value ? flags[i].value : "";
-        int room = 23 - (int)strlen(flags[i].flag);
-        printf("  %s %-*s%s\n", flags[i].flag, room, value, flags[i].help);
+        int room = 22 - (int)strlen(flags[i].flag);
+        printf("  %s %-*s %s\n", flags[i].flag, room, value, flags[i].help);
     }
 }
 

@@ -42,7 +42,7 @@ static const struct listening_flag flags[] = {
     {"--allow-host", "NAME", "a further name of this server; repeatable"},
     {"--allow-origin", "ORIGIN", "of web pages that may connect; repeatable"},
     {"--tls-cert", "FILE", "PEM, with --tls-key; read again on SIGHUP"},
-    {"--tls-key", "FILE", ""},
+    {"--tls-key", "FILE", "PEM, its key"},
     {"--trust-proxy", NULL, "X-Forwarded-For is the client; WebSockets are pinged"},
     {"--max-connections", "N", "in all (default 4096)"},
     {"--max-token-connections", "N", "of a name (default 1024)"},

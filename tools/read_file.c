@@ -129,11 +129,15 @@ static uint64_t whole_lines(struct page *page)
     return lines + (at < end && (page->at_end || !last));
 }
 
-static void total(struct page *page, struct buf *note)
+/* " of 84 bytes"; nothing where the size is not known: files of /proc have none. */
+static void total(const struct page *page, struct buf *note)
 {
-    buf_addf(note, "%llu bytes",
-             (unsigned long long)(page->size_bytes ? page->size_bytes
-                                                   : page->offset + page->bytes.n));
+    uint64_t size_bytes = page->size_bytes ? page->size_bytes
+                          : page->at_end   ? page->offset + page->bytes.n
+                                           : 0;
+    if (size_bytes)
+        buf_addf(note, " of %s%llu bytes", page->by_bytes ? "" : "a file of ",
+                 (unsigned long long)size_bytes);
 }
 
 static void note_text(struct page *page, uint64_t lines, struct buf *note)
@@ -147,11 +151,10 @@ static void note_text(struct page *page, uint64_t lines, struct buf *note)
     if (page->at_end && page->offset == 0)
         return;
     if (page->by_bytes)
-        buf_addf(note, "(bytes %llu to %llu of ", (unsigned long long)page->offset,
+        buf_addf(note, "(bytes %llu to %llu", (unsigned long long)page->offset,
                  (unsigned long long)end);
     else
-        buf_addf(note, "(lines %llu to %llu of a file of ",
-                 (unsigned long long)page->first_line,
+        buf_addf(note, "(lines %llu to %llu", (unsigned long long)page->first_line,
                  (unsigned long long)(page->first_line + lines - (lines > 0)));
     total(page, note);
     if (page->at_end)
