@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -173,6 +174,12 @@ static void on_server(void *ctx, unsigned events)
     relay_start(v->relay);
 }
 
+static bool is_connected(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    return poll(&p, 1, 0) == 1;
+}
+
 void local_ports_answer(struct box *box, uint64_t number, int fd)
 {
     for (struct port *p = box->ports; p; p = p->next)
@@ -184,7 +191,10 @@ void local_ports_answer(struct box *box, uint64_t number, int fd)
                 return;
             }
             v->server = loop_io_new(box->local->set->loop, fd, on_server, v);
-            loop_io_want(v->server, LOOP_WRITE);
+            if (is_connected(fd))
+                on_server(v, LOOP_WRITE); /* the usual case costs no turn of the loop */
+            else
+                loop_io_want(v->server, LOOP_WRITE);
             return;
         }
     fd_close(&fd); /* who asked has gone */
@@ -256,6 +266,7 @@ static void visit_new(struct port *p, int fd)
     loop_io_want(v->client, LOOP_READ);
     v->limit = loop_timer_new(loop, on_limit, v);
     loop_timer_start(v->limit, READING_MS);
+    on_client(v, LOOP_READ); /* most have already sent it */
 }
 
 static void on_pause_over(void *ctx)

@@ -3,6 +3,7 @@
 #include "base/fd.h"
 #include "base/json_write.h"
 #include "base/mem.h"
+#include "tests/bench/client/network.h"
 #include "tests/bench/client/peer.h"
 #include <ctype.h>
 #include <dirent.h>
@@ -753,5 +754,11 @@ const struct row rows[] = {
      measure_idle_exit},
     {"exit-busy", "stdin closed while a command runs -> exited and nothing left, ms",
      TARGET_AT_MOST, 20, 0, 1, measure_busy_exit},
+    {"egress", "connect through the egress proxy and one byte, ms", TARGET_AT_MOST, 0.3,
+     0.1, 3, measure_egress_connect},
+    {"flow", "... throughput, MiB/s", TARGET_AT_LEAST, 500, 1200, 0,
+     measure_egress_flow},
+    {"port", "host -> port inside, connect and one byte, ms", TARGET_AT_MOST, 0.2, 0.1,
+     3, measure_port},
 };
 const size_t row_count = sizeof(rows) / sizeof(*rows);
