@@ -102,32 +102,32 @@ static void set_level(struct request *r)
 static const struct method {
     struct str name;
     unsigned eras;
-    method_fn *fn;
     unsigned needs; /* enum mcp_feature: one of these, or 0 */
+    method_fn *fn;
 } methods[] = {
-    {STR_INIT("ping"), LEGACY, request_acknowledge, 0},
-    {STR_INIT("tools/call"), BOTH, toolcalls_call, 0},
-    {STR_INIT("tools/list"), BOTH, toolcalls_list, 0},
-    {STR_INIT("initialize"), LEGACY, initialize, 0},
-    {STR_INIT("server/discover"), MODERN, discover, 0},
-    {STR_INIT("resources/list"), BOTH, resources_list, 0},
-    {STR_INIT("resources/templates/list"), BOTH, resources_templates_list, 0},
-    {STR_INIT("resources/read"), BOTH, resources_read, 0},
-    {STR_INIT("prompts/list"), BOTH, prompts_list, 0},
-    {STR_INIT("prompts/get"), BOTH, prompts_get, 0},
-    {STR_INIT("completion/complete"), BOTH, completion_complete, 0},
-    {STR_INIT("logging/setLevel"), LEGACY, set_level, 0},
-    {STR_INIT("resources/subscribe"), LEGACY, subscriptions_subscribe,
-     MCP_RESOURCES_SUBSCRIBE},
-    {STR_INIT("resources/unsubscribe"), LEGACY, subscriptions_unsubscribe,
-     MCP_RESOURCES_SUBSCRIBE},
-    {STR_INIT("subscriptions/listen"), MODERN, subscriptions_listen,
-     MCP_CHANGES | MCP_TASKS},
-    {STR_INIT("tasks/get"), BOTH, task_get, MCP_TASKS},
-    {STR_INIT("tasks/cancel"), BOTH, task_cancel, MCP_TASKS},
-    {STR_INIT("tasks/update"), MODERN, task_update, MCP_TASKS},
-    {STR_INIT("tasks/result"), LEGACY, task_result, MCP_TASKS},
-    {STR_INIT("tasks/list"), LEGACY, task_list, MCP_TASKS},
+    {STR_INIT("ping"), LEGACY, 0, request_acknowledge},
+    {STR_INIT("tools/call"), BOTH, 0, toolcalls_call},
+    {STR_INIT("tools/list"), BOTH, 0, toolcalls_list},
+    {STR_INIT("initialize"), LEGACY, 0, initialize},
+    {STR_INIT("server/discover"), MODERN, 0, discover},
+    {STR_INIT("resources/list"), BOTH, 0, resources_list},
+    {STR_INIT("resources/templates/list"), BOTH, 0, resources_templates_list},
+    {STR_INIT("resources/read"), BOTH, 0, resources_read},
+    {STR_INIT("prompts/list"), BOTH, 0, prompts_list},
+    {STR_INIT("prompts/get"), BOTH, 0, prompts_get},
+    {STR_INIT("completion/complete"), BOTH, 0, completion_complete},
+    {STR_INIT("logging/setLevel"), LEGACY, 0, set_level},
+    {STR_INIT("resources/subscribe"), LEGACY, MCP_RESOURCES_SUBSCRIBE,
+     subscriptions_subscribe},
+    {STR_INIT("resources/unsubscribe"), LEGACY, MCP_RESOURCES_SUBSCRIBE,
+     subscriptions_unsubscribe},
+    {STR_INIT("subscriptions/listen"), MODERN, MCP_CHANGES | MCP_TASKS,
+     subscriptions_listen},
+    {STR_INIT("tasks/get"), BOTH, MCP_TASKS, task_get},
+    {STR_INIT("tasks/cancel"), BOTH, MCP_TASKS, task_cancel},
+    {STR_INIT("tasks/update"), MODERN, MCP_TASKS, task_update},
+    {STR_INIT("tasks/result"), LEGACY, MCP_TASKS, task_result},
+    {STR_INIT("tasks/list"), LEGACY, MCP_TASKS, task_list},
 };
 
 static bool is_offered(const struct method *m, const struct request *r)

@@ -7,6 +7,7 @@ struct mcp_server *mcp_server_new(const struct mcp_server_config *config)
 {
     struct mcp_server *server = mem_new(struct mcp_server);
     struct err err;
+    assert(config->host || !(config->features & MCP_TASKS));
     server->config = *config;
     server->due_ms = UINT64_MAX;
     json_parse(&server->empty, &server->arena, STR("{}"), &err);

@@ -143,7 +143,7 @@ for (const [number, kind] of kinds.entries()) {
       else if (client.listen) await client.listen({ toolsListChanged: true, promptsListChanged: true, resourceSubscriptions: [uri] });
       const before = (await client.listTools()).tools.length;
       for (const name of ['test_trigger_tool_change', 'test_trigger_prompt_change', 'test_trigger_resource_update']) await call(name);
-      await until(() => wanted.every((method) => told.some((one) => one.method === method)), `${wanted} among ${told.map(({ method }) => method)}`);
+      await until(() => wanted.every((method) => told.some((one) => one.method === method)), `${wanted} among ${told.map(({ method }) => method)}`, 15000);
       assert.equal(told.find(({ method }) => method.endsWith('updated')).params.uri, uri);
       assert.equal(Math.abs((await client.listTools()).tools.length - before), 1);
       if (kind.legacy) await client.unsubscribeResource({ uri });
@@ -175,7 +175,7 @@ class Tasks {
     return until(async () => {
       const task = await this.request('tasks/get', { taskId });
       return ['completed', 'failed', 'cancelled'].includes(task.status) && task;
-    }, 'the end of the task', 5000);
+    }, 'the end of the task', 15000);
   }
 
   async judged(t) {
