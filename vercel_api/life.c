@@ -92,16 +92,53 @@ void session_set_timer(struct session *s)
     loop_timer_start(s->timer, due > now ? due - now : 0);
 }
 
+/* Of what could not be made nothing is left. */
+static void has_failed(struct session *s, const struct err *err)
+{
+    struct err copy = *err;
+    has_ended(s, SANDBOX_FAILED);
+    s->record->deleted = !s->record->has_files && !s->older;
+    tell(s, &copy);
+}
+
+static void on_unmade(void *ctx, const struct err *err)
+{
+    struct session *s = ctx;
+    struct err why = s->failed;
+    if (err)
+        log_error("ignoring that files of %s are left: %s", s->record->name, err->msg);
+    has_failed(s, &why);
+}
+
+static void runs(struct session *s)
+{
+    s->record->has_files = true;
+    set_status(s, SANDBOX_RUNNING);
+    s->started_ms = s->updated_ms;
+    session_set_timer(s);
+    session_open_ports(s);
+    record_save(s->record);
+    tell(s, NULL);
+}
+
+static void on_set_up(struct session *s, const struct err *err)
+{
+    struct record *rec = s->record;
+    record_text(&rec->source, (struct str){0}); /* it may hold a password */
+    if (!err) {
+        runs(s);
+        return;
+    }
+    s->failed = *err;
+    sandbox_stop(set_of(s), API_OWNER, str_of(rec->local), SANDBOX_STOP_DELETE,
+                 on_unmade, s);
+}
+
 static void on_open(void *ctx, const struct sandbox_info *info, const struct err *err)
 {
     struct session *s = ctx;
-    struct record *rec = s->record;
     if (err) {
-        struct err copy = *err;
-        has_ended(s, SANDBOX_FAILED);
-        /* Nothing is left of what could not be made. */
-        rec->deleted = !rec->has_files && !rec->snapshot[0];
-        tell(s, &copy);
+        has_failed(s, err);
         return;
     }
     s->sandbox = info->id;
@@ -109,13 +146,10 @@ static void on_open(void *ctx, const struct sandbox_info *info, const struct err
         memcpy(s->cwd, info->cwd.p, info->cwd.n);
         s->cwd[info->cwd.n] = '\0';
     }
-    rec->has_files = true;
-    set_status(s, SANDBOX_RUNNING);
-    s->started_ms = s->updated_ms;
-    session_set_timer(s);
-    session_open_ports(s);
-    record_save(rec);
-    tell(s, NULL);
+    if (s->record->source)
+        session_setup(s, s->record->source, on_set_up);
+    else
+        runs(s);
 }
 
 static size_t read_env(const char *json, struct arena *a, struct str env[ENV_ROOM])

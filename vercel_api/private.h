@@ -106,6 +106,7 @@ struct record {
     unsigned vcpus;
     char *runtime, *image, *region, *network_id;
     char *tags, *env, *mounts, *keep_last, *failover; /* JSON */
+    char *source; /* JSON: to be fetched by the first session, then NULL */
     bool has_network, has_expiration;
     struct network_policy network;
     uint64_t expiration_ms;    /* of its snapshots */
@@ -211,6 +212,11 @@ void session_look(struct session *s);
 /* Its time is over at started_ms + timeout_ms. */
 void session_set_timer(struct session *s);
 void session_free(struct session *s);
+
+/* setup.c: fetches what `source` (JSON) names into the running sandbox. done is called
+ * once. */
+typedef void setup_fn(struct session *s, const struct err *err);
+void session_setup(struct session *s, const char *source, setup_fn *done);
 
 /* ports.c: those of the record, while s runs. */
 void session_open_ports(struct session *s);

@@ -81,9 +81,9 @@ void record_free(struct record *rec)
         rec->current = s->older;
         session_free(s);
     }
-    char *const texts[] = {rec->project,    rec->runtime, rec->image, rec->region,
-                           rec->network_id, rec->tags,    rec->env,   rec->mounts,
-                           rec->keep_last,  rec->failover};
+    char *const texts[] = {rec->project,    rec->runtime,  rec->image, rec->region,
+                           rec->network_id, rec->tags,     rec->env,   rec->mounts,
+                           rec->keep_last,  rec->failover, rec->source};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         mem_free(texts[i]);
     network_policy_finish(&rec->network);

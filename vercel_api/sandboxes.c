@@ -61,6 +61,8 @@ void sandbox_make(struct request *r)
     rec->created_ms = rec->updated_ms = api_now_ms();
     settings_take(rec, r->body, &r->arena);
     memcpy(rec->snapshot, source.n ? source.p : "", source.n);
+    if (!source.n)
+        record_json(&rec->source, json_get(r->body, STR("source")));
     start_new(r, rec, name);
 }
 

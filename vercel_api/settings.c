@@ -17,6 +17,7 @@ enum {
     TEXT_MAX = 255,
     ENV_MAX = 256,
     KEEP_LAST_MOST = 10,
+    SOURCE_TEXT_MAX = 4096,
 };
 
 static int bad(struct err *err, const char *what)
@@ -177,24 +178,41 @@ static int check_network(struct json body, struct err *err)
     return 0;
 }
 
-/* What is asked for and cannot be had here is refused, never ignored. */
-static int check_unserved(struct json body, enum settings_of of, struct arena *a,
-                          struct err *err)
+static int check_source(struct json body, enum settings_of of, struct arena *a,
+                        struct err *err)
 {
-    struct json source = json_get(body, STR("source"));
-    struct str id = json_str(json_get(source, STR("snapshotId")), a);
+    struct json v = json_get(body, STR("source"));
+    struct str id = json_str(json_get(v, STR("snapshotId")), a);
+    struct str url = json_str(json_get(v, STR("url")), a);
+    bool snapshot = json_str_is(json_get(v, STR("type")), STR("snapshot"));
+    bool git = json_str_is(json_get(v, STR("type")), STR("git"));
+    bool tarball = json_str_is(json_get(v, STR("type")), STR("tarball"));
+    if (!given(body, "source"))
+        return 0;
+    if (of != SETTINGS_CREATE || !(snapshot || git || tarball))
+        return bad(err, "`source` should be of type git, tarball or snapshot, and is "
+                        "for create alone");
+    if (snapshot)
+        return id.n && id.n < API_ID_MAX ? 0 : bad(err, "`source.snapshotId` is no id");
+    if (!str_starts(url, STR("https://")) && !str_starts(url, STR("http://")))
+        return bad(err, "`source.url` should begin with https:// or http://");
+    static const char *const texts[] = {"url", "revision", "username", "password"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct str text = json_str(json_get(v, str_of(texts[i])), a);
+        if (text.n > SOURCE_TEXT_MAX || (text.n && memchr(text.p, '\0', text.n)))
+            return err_set(err, ERR_INVALID, "`source.%s` is too long", texts[i]);
+    }
+    return check_number(v, "depth", 1, INT32_MAX, false, err);
+}
+
+/* What is asked for and cannot be had here is refused, never ignored. */
+static int check_unserved(struct json body, struct arena *a, struct err *err)
+{
     struct str current = json_str(json_get(body, STR("currentSnapshotId")), a);
-    bool snapshot = json_str_is(json_get(source, STR("type")), STR("snapshot"));
-    if (id.n >= API_ID_MAX || current.n >= API_ID_MAX)
-        return bad(err, "the id of a snapshot is too long");
+    if (current.n >= API_ID_MAX)
+        return bad(err, "`currentSnapshotId` is no id");
     if (given(body, "mounts") && json_len(json_get(body, STR("mounts"))) > 0)
         return bad(err, "`mounts` are not served by this build of sandquay");
-    if (snapshot && (!id.n || of != SETTINGS_CREATE))
-        return bad(err, "`source` of type snapshot should have a snapshotId");
-    if (given(body, "source") && !snapshot)
-        return err_set(err, ERR_INVALID,
-                       "`source` of type %.*s is not served by this build of sandquay",
-                       STR_FMT(json_str(json_get(source, STR("type")), a)));
     return 0;
 }
 
@@ -212,7 +230,9 @@ int settings_check(struct json body, enum settings_of of, struct arena *a,
         check_map(body, "tags", API_TAGS_MAX, TAG_VALUE_MAX, a, err) < 0 ||
         check_keep_last(body, err) < 0 || check_network(body, err) < 0)
         return -1;
-    return check_unserved(body, of, a, err);
+    if (check_source(body, of, a, err) < 0)
+        return -1;
+    return check_unserved(body, a, err);
 }
 
 static void take_text(char **to, struct json body, const char *key, struct arena *a)

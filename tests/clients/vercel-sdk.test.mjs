@@ -1,15 +1,21 @@
 // The official SDK @vercel/sandbox, unmodified, against `sandquay vercel-api`: as root and as an
 // ordinary user.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import http from 'node:http';
+import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Sandbox, Snapshot } from '@vercel/sandbox';
 import { WebSocket } from 'ws';
 import { owners } from './lib/owners.mjs';
-import { until } from './lib/product.mjs';
+import { scratch, until } from './lib/product.mjs';
 import { auth, serveVercel } from './lib/vercel.mjs';
 
 for (const owner of owners('vercel')) {
   describe(`the SDK against the server of ${owner.name}`, () => {
+    // What sources are fetched from is an address of this machine, which sandboxes do not reach unless named.
+    const args = ['--max-sandboxes', '40', '--network', '*,127.0.0.2'];
     let api;
     let options;
     const create = (more = {}) => Sandbox.create({ ...options, ...more });
@@ -18,7 +24,7 @@ for (const owner of owners('vercel')) {
     const text = async (sandbox, cmd, args) => (await sandbox.runCommand(cmd, args)).stdout();
 
     before(async () => {
-      api = await serveVercel(owner, ['--max-sandboxes', '40']);
+      api = await serveVercel(owner, args);
       options = { ...auth, fetch: api.fetch };
     });
     after(async () => assert.deepEqual(await api.stop(), { code: 0, signal: null }));
@@ -356,6 +362,35 @@ for (const owner of owners('vercel')) {
       await sandbox.delete({ deleteOrphanSnapshots: true });
     });
 
+    test('sources: a git repository at any revision, a tarball; what cannot be fetched leaves nothing', async () => {
+      const directory = scratch('vercel-source');
+      const run = (line) => execFileSync('/bin/sh', ['-ec', line], { cwd: directory, stdio: 'pipe' });
+      run(`git init -q work; cd work; git config user.email a@b; git config user.name n
+        echo one > f; git add f; git commit -qm 1; git branch side; echo two > f; git commit -qam 2
+        cd ..; git clone -q --bare work repo.git; git -C repo.git update-server-info
+        mkdir t; echo tar > t/x; tar czf t.tgz t`);
+      const host = http.createServer((request, response) => {
+        const file = path.join(directory, new URL(request.url, 'http://x').pathname);
+        if (!existsSync(file) || statSync(file).isDirectory()) response.writeHead(404).end();
+        else response.end(readFileSync(file));
+      });
+      await new Promise((resolve) => host.listen(0, '127.0.0.2', resolve));
+      const base = `http://127.0.0.2:${host.address().port}`;
+      const made = async (source, command) => {
+        const sandbox = await create({ source });
+        const out = await text(sandbox, 'sh', ['-c', command]);
+        await sandbox.delete();
+        return out;
+      };
+      assert.equal(await made({ type: 'git', url: `${base}/repo.git` }, 'cat repo/f'), 'two\n');
+      assert.equal(await made({ type: 'git', url: `${base}/repo.git`, revision: 'side' }, 'cat repo/f'), 'one\n');
+      assert.equal(await made({ type: 'tarball', url: `${base}/t.tgz` }, 'cat t/x'), 'tar\n');
+      await assert.rejects(create({ name: 'nothing', source: { type: 'git', url: `${base}/none.git` } }), /400.*could not be fetched/);
+      await assert.rejects(Sandbox.get({ ...options, name: 'nothing' }), /404/);
+      await assert.rejects(create({ source: { type: 'git', url: 'file:///etc' } }), /400.*https/);
+      host.close();
+    });
+
     test('time: it stops when that is over, and can be extended', async () => {
       const sandbox = await create({ name: 'brief', timeout: 1000 });
       const before = sandbox.currentSession().timeout;
@@ -382,7 +417,7 @@ for (const owner of owners('vercel')) {
       await before.writeFiles([{ path: 'f', content: 'survived' }]);
       const used = api.port;
       await api.stop();
-      api = await serveVercel(owner, ['--max-sandboxes', '40'], { listen: `127.0.0.1:${used}` });
+      api = await serveVercel(owner, args, { listen: `127.0.0.1:${used}` });
       options = { ...auth, fetch: api.fetch };
       const after_ = await Sandbox.get({ ...options, name: 'survivor' });
       assert.deepEqual(after_.tags, { t: 'v' });
