@@ -65,17 +65,21 @@ static int find_credentials(struct err *err)
     return rc;
 }
 
-/* A token must not cross a network in the clear. */
+/* A token must not cross a network in the clear: http is for this machine, and what
+ * looks like it must not be a user name before another host. */
 static int check_url(const char *url, struct err *err)
 {
-    static const char *const allowed[] = {
-        "https://", "http://127.0.0.1:", "http://localhost:", "http://[::1]:"};
-    for (size_t i = 0; i < sizeof allowed / sizeof allowed[0]; i++)
-        if (strncmp(url, allowed[i], strlen(allowed[i])) == 0)
+    static const char *const allowed[] = {"https://", "http://127.0.0.1",
+                                          "http://localhost", "http://[::1]"};
+    for (size_t i = 0; i < sizeof allowed / sizeof allowed[0]; i++) {
+        size_t n = strlen(allowed[i]);
+        if (strncmp(url, allowed[i], n) == 0 && !strchr(url, '@') &&
+            (i == 0 ? url[n] != '\0' : strchr(":/", url[n]) != NULL))
             return 0;
+    }
     err_set(err, ERR_INVALID,
-            "VERCEL_SANDBOX_API_URL %.100s: neither https:// nor "
-            "http:// on this machine",
+            "VERCEL_SANDBOX_API_URL %.100s: neither https:// nor http:// on this "
+            "machine",
             url);
     return err_remedy(err, "for example http://127.0.0.1:PORT/api, or unset it");
 }

@@ -587,6 +587,8 @@ static void set_options(struct http_call *call)
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* cancelling never waits for DNS */
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    if (strncasecmp(call->url, "http:", 5) == 0) /* to loopback: past any proxy */
+        curl_easy_setopt(easy, CURLOPT_PROXY, "");
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);

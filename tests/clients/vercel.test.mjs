@@ -460,12 +460,12 @@ describe('faults between us and the API', () => {
 
 describe('time', () => {
   test('a default sandbox is kept alive past its time-out while its server lives', async () => {
-    api.forcedTimeoutMs = 2500;
+    api.forcedTimeoutMs = 5000;
     try {
       await withServer(async (wire) => {
         await wire.tool('write_file', { path: 'f', content: 'still here' });
         const [{ session }] = [...api.sandboxes.values()];
-        await until(() => api.sessions.get(session).session.timeout > 6000, 'it is extended again and again', 10000);
+        await until(() => api.sessions.get(session).session.timeout > 10000, 'it is extended again and again', 20000);
         assert.equal((await wire.run('cat f')).stdout, 'still here');
         assert.equal([...api.sandboxes.values()][0].session, session);
       });
@@ -548,6 +548,35 @@ describe('tokens', () => {
     assert.deepEqual([kept.token, kept.refreshToken, kept.other], ['fresh', 'refresh-2', { kept: true }]);
     assert.ok(kept.expiresAt > Date.now() / 1000 + 30000);
     assert.equal(statSync(path.join(config, 'auth.json')).mode & 0o777, 0o600);
+  });
+
+  test('a token that is refused midway is renewed, and nothing runs twice', async () => {
+    const { config } = login({ token: 'first', refreshToken: 'r', expiresAt: later() });
+    api.tokens.add('first');
+    api.renewals = (method, where) => {
+      if (where !== '/login/oauth/token') return undefined;
+      api.tokens.add('second');
+      return { body: { access_token: 'second', expires_in: 36000 } };
+    };
+    await withServer(async (wire) => {
+      await wire.run('true');
+      api.tokens.delete('first');
+      const word = mark();
+      assert.equal((await wire.run(`echo ${word}`)).stdout, `${word}\n`);
+      assert.equal(ours(word), 1);
+    }, { env: { ...base, VERCEL_SANDBOX_API_URL: api.url, VERCEL_AUTH_CONFIG_DIR: config } });
+  });
+
+  test('a token goes to no other host in the clear', async () => {
+    for (const url of ['http://example.org/api', 'http://127.0.0.1:1@example.org/api', 'http://127.0.0.1.example.org/api', 'ftp://x', 'https://']) {
+      const wire = new Wire({ args: ['serve'], env: { ...vercelEnv, VERCEL_SANDBOX_API_URL: url }, cwd: directory, keepRecords: false });
+      assert.equal((await wire.closed).code, 2, url);
+      assert.match(wire.stderr, /VERCEL_SANDBOX_API_URL/);
+    }
+    // and a proxy is for what leaves this machine
+    await withServer(async (wire) => {
+      assert.equal((await wire.run('echo past')).stdout, 'past\n');
+    }, { env: { ...vercelEnv, http_proxy: 'http://127.0.0.1:1', all_proxy: 'http://127.0.0.1:1' } });
   });
 
   test('an OIDC token says whose it is, and is renewed by the login', async () => {
