@@ -26,7 +26,7 @@ enum {
     BURST = 50,
 };
 
-static bool more(const struct bench *b, size_t done, size_t full, size_t quick)
+bool bench_more(const struct bench *b, size_t done, size_t full, size_t quick)
 {
     if (b->profile_s > 0)
         return clock_s() - b->started_s < b->profile_s;
@@ -54,7 +54,7 @@ static int start_floor(const struct bench *b, struct peer *p, size_t answer_byte
     return peer_spawn(p, argv, b->verbose, err);
 }
 
-static int open_ours(const struct bench *b, struct peer *p, struct err *err)
+int bench_open(const struct bench *b, struct peer *p, struct err *err)
 {
     if (start_ours(b, p, err) < 0)
         return -1;
@@ -73,8 +73,8 @@ static int ask(struct peer *p, struct str line, struct str *ret_answer, double *
 }
 
 /* The same, checked to be a success that holds `want`. */
-static int ask_ours(struct peer *p, struct str line, struct str want, double *ret_s,
-                    struct err *err)
+int bench_ask(struct peer *p, struct str line, struct str want, double *ret_s,
+              struct err *err)
 {
     struct str answer;
     if (ask(p, line, &answer, ret_s, err) < 0)
@@ -88,7 +88,7 @@ static int ask_floor(struct peer *p, struct str line, double *ret_s, struct err 
     return ask(p, line, &answer, ret_s, err);
 }
 
-static void begin_call(struct buf *line, unsigned id, const char *tool)
+void bench_begin_call(struct buf *line, unsigned id, const char *tool)
 {
     buf_addf(line,
              "{\"jsonrpc\":\"2.0\",\"id\":%u,\"method\":\"tools/call\",\"params\":{"
@@ -96,19 +96,19 @@ static void begin_call(struct buf *line, unsigned id, const char *tool)
              id, tool);
 }
 
-static void end_call(struct buf *line)
+void bench_end_call(struct buf *line)
 {
     buf_addz(line, "}}}\n");
 }
 
-static void command_line(struct buf *line, unsigned id, const char *command)
+void bench_command_line(struct buf *line, unsigned id, const char *command)
 {
     buf_reset(line, LINE_MAX_BYTES);
-    begin_call(line, id, "execute_command");
+    bench_begin_call(line, id, "execute_command");
     buf_addz(line, "\"command\":\"");
     json_escape(line, str_of(command));
     buf_addz(line, "\"");
-    end_call(line);
+    bench_end_call(line);
 }
 
 static int one_start(const struct bench *b, bool ours, double *ret_s, struct err *err)
@@ -132,7 +132,7 @@ static int measure_init(const struct bench *b, struct measurement *m, struct err
 {
     enum { WARM_UP = 3 };
     double took;
-    for (size_t i = 0; more(b, i, WARM_UP + 100, WARM_UP + 40); i++) {
+    for (size_t i = 0; bench_more(b, i, WARM_UP + 100, WARM_UP + 40); i++) {
         if (with_floor(b)) {
             if (one_start(b, false, &took, err) < 0)
                 return -1;
@@ -148,7 +148,7 @@ static int measure_init(const struct bench *b, struct measurement *m, struct err
 }
 
 /* VmRSS of a process in MB (10^6 bytes). */
-static int resident_mb(pid_t pid, double *ret_mb, struct err *err)
+int bench_resident_mb(pid_t pid, double *ret_mb, struct err *err)
 {
     char path[64], text[8192];
     snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
@@ -174,10 +174,10 @@ static int one_memory(const struct bench *b, bool ours, double *ret_mb, struct e
     if (rc == 0)
         rc = peer_initialize(&p, ours, err);
     if (rc == 0)
-        rc = ours ? ask_ours(&p, list, STR("\"execute_command\""), &took, err)
+        rc = ours ? bench_ask(&p, list, STR("\"execute_command\""), &took, err)
                   : ask_floor(&p, list, &took, err);
     if (rc == 0)
-        rc = resident_mb(p.pid, ret_mb, err);
+        rc = bench_resident_mb(p.pid, ret_mb, err);
     peer_finish(&p);
     return rc;
 }
@@ -185,7 +185,7 @@ static int one_memory(const struct bench *b, bool ours, double *ret_mb, struct e
 static int measure_memory(const struct bench *b, struct measurement *m, struct err *err)
 {
     double mb;
-    for (size_t i = 0; more(b, i, 11, 3); i++) {
+    for (size_t i = 0; bench_more(b, i, 11, 3); i++) {
         if (with_floor(b)) {
             if (one_memory(b, false, &mb, err) < 0)
                 return -1;
@@ -208,7 +208,7 @@ static int ping_block(struct peer *p, bool ours, struct sample *s, struct err *e
                      "{\"jsonrpc\":\"2.0\",\"id\":%u,\"method\":\"ping\"}\n", i + 1);
         struct str line = {text, (size_t)n};
         double took;
-        if ((ours ? ask_ours(p, line, STR("\"result\""), &took, err)
+        if ((ours ? bench_ask(p, line, STR("\"result\""), &took, err)
                   : ask_floor(p, line, &took, err)) < 0)
             return -1;
         if (i >= WARM_UP)
@@ -222,8 +222,8 @@ static int measure_ping(const struct bench *b, struct measurement *m, struct err
     struct peer floor = {0}, ours = {0};
     int rc = start_floor(b, &floor, 0, err);
     if (rc == 0)
-        rc = open_ours(b, &ours, err);
-    for (size_t i = 0; rc == 0 && more(b, i, 60, 15); i++) {
+        rc = bench_open(b, &ours, err);
+    for (size_t i = 0; rc == 0 && bench_more(b, i, 60, 15); i++) {
         if (with_floor(b))
             rc = ping_block(&floor, false, &m->main.floor, err);
         if (rc == 0)
@@ -295,8 +295,8 @@ static int measure_pings(const struct bench *b, struct measurement *m, struct er
     double took;
     int rc = start_floor(b, &floor, 0, err);
     if (rc == 0)
-        rc = open_ours(b, &ours, err);
-    for (size_t i = 0; rc == 0 && more(b, i, 21, 6); i++) {
+        rc = bench_open(b, &ours, err);
+    for (size_t i = 0; rc == 0 && bench_more(b, i, 21, 6); i++) {
         if (with_floor(b)) {
             rc = ping_window(&floor, &text, &took, err);
             if (rc == 0 && i > 0)
@@ -331,16 +331,16 @@ static int measure_execute(const struct bench *b, struct measurement *m,
     struct buf line;
     buf_init(&line, LINE_MAX_BYTES);
     double took;
-    int rc = open_ours(b, &ours, err);
-    for (size_t i = 0; rc == 0 && more(b, i, WARM_UP + 600, WARM_UP + 150); i++) {
+    int rc = bench_open(b, &ours, err);
+    for (size_t i = 0; rc == 0 && bench_more(b, i, WARM_UP + 600, WARM_UP + 150); i++) {
         if (with_floor(b)) {
             rc = one_bare("true", &took, err);
             if (rc == 0 && i >= WARM_UP)
                 sample_add(&m->main.floor, took * 1e3);
         }
-        command_line(&line, (unsigned)i + 1, "true");
+        bench_command_line(&line, (unsigned)i + 1, "true");
         if (rc == 0)
-            rc = ask_ours(&ours, buf_str(&line), STR("\"exitCode\":0"), &took, err);
+            rc = bench_ask(&ours, buf_str(&line), STR("\"exitCode\":0"), &took, err);
         if (rc == 0 && i >= WARM_UP)
             sample_add(&m->main.ours, took * 1e3);
     }
@@ -376,11 +376,11 @@ static void plain_text(struct buf *to, size_t size_bytes)
 
 static void write_line(struct buf *line, const char *path, struct str content)
 {
-    begin_call(line, 7, "write_file");
+    bench_begin_call(line, 7, "write_file");
     buf_addf(line, "\"path\":\"%s\",\"content\":\"", path);
     json_escape(line, content);
     buf_addz(line, "\"");
-    end_call(line);
+    bench_end_call(line);
 }
 
 /* Is the file in the sandbox what was written? By its bytes and lines, as wc counts
@@ -393,9 +393,9 @@ static int check_file(struct peer *p, const char *path, struct str content,
     buf_init(&line, LINE_MAX_BYTES);
     snprintf(command, sizeof(command), "echo $(wc -lc < %s)", path);
     snprintf(want, sizeof(want), "%zu %zu", count_lines(content), content.n);
-    command_line(&line, 8, command);
+    bench_command_line(&line, 8, command);
     double took;
-    int rc = ask_ours(p, buf_str(&line), str_of(want), &took, err);
+    int rc = bench_ask(p, buf_str(&line), str_of(want), &took, err);
     buf_finish(&line);
     return rc;
 }
@@ -411,14 +411,14 @@ static int writes(const struct bench *b, struct peer *ours, struct peer *floor,
     write_line(&line, path, content);
     double took, mb = (double)content.n / 1e6;
     int rc = 0;
-    for (size_t i = 0; rc == 0 && more(b, i, WARM_UP + 30, WARM_UP + 8); i++) {
+    for (size_t i = 0; rc == 0 && bench_more(b, i, WARM_UP + 30, WARM_UP + 8); i++) {
         if (with_floor(b)) {
             rc = ask_floor(floor, buf_str(&line), &took, err);
             if (rc == 0 && i >= WARM_UP)
                 sample_add(&f->floor, mb / took);
         }
         if (rc == 0)
-            rc = ask_ours(ours, buf_str(&line), (struct str){0}, &took, err);
+            rc = bench_ask(ours, buf_str(&line), (struct str){0}, &took, err);
         if (rc == 0 && i >= WARM_UP)
             sample_add(&f->ours, mb / took);
     }
@@ -437,7 +437,7 @@ static int measure_write(const struct bench *b, struct measurement *m, struct er
     m->beside.label = "the same, plain ASCII without escapes";
     int rc = start_floor(b, &floor, 0, err);
     if (rc == 0)
-        rc = open_ours(b, &ours, err);
+        rc = bench_open(b, &ours, err);
     if (rc == 0)
         rc = writes(b, &ours, &floor, "mixed.txt", buf_str(&mixed), &m->main, err);
     if (rc == 0 && with_floor(b))
@@ -460,11 +460,11 @@ static int reads(const struct bench *b, struct peer *ours, const char *path,
     buf_init(&line, LINE_MAX_BYTES);
     write_line(&line, path, content);
     double took, mb = (double)content.n / 1e6;
-    int rc = ask_ours(ours, buf_str(&line), (struct str){0}, &took, err);
+    int rc = bench_ask(ours, buf_str(&line), (struct str){0}, &took, err);
     buf_reset(&line, LINE_MAX_BYTES);
-    begin_call(&line, 9, "read_file");
+    bench_begin_call(&line, 9, "read_file");
     buf_addf(&line, "\"path\":\"%s\",\"maxBytes\":%d", path, READ_BYTES);
-    end_call(&line);
+    bench_end_call(&line);
     struct str answer;
     if (rc == 0)
         rc = ask(ours, buf_str(&line), &answer, &took, err);
@@ -473,14 +473,14 @@ static int reads(const struct bench *b, struct peer *ours, const char *path,
                      (int)(answer.n < 150 ? answer.n : 150), answer.p);
     if (rc == 0 && with_floor(b))
         rc = start_floor(b, &floor, answer.n + 1, err);
-    for (size_t i = 0; rc == 0 && more(b, i, WARM_UP + 200, WARM_UP + 50); i++) {
+    for (size_t i = 0; rc == 0 && bench_more(b, i, WARM_UP + 200, WARM_UP + 50); i++) {
         if (with_floor(b)) {
             rc = ask_floor(&floor, buf_str(&line), &took, err);
             if (rc == 0 && i >= WARM_UP)
                 sample_add(&f->floor, mb / took);
         }
         if (rc == 0)
-            rc = ask_ours(ours, buf_str(&line), (struct str){0}, &took, err);
+            rc = bench_ask(ours, buf_str(&line), (struct str){0}, &took, err);
         if (rc == 0 && i >= WARM_UP)
             sample_add(&f->ours, mb / took);
     }
@@ -498,7 +498,7 @@ static int measure_read(const struct bench *b, struct measurement *m, struct err
     mixed_text(&mixed, READ_BYTES);
     plain_text(&plain, READ_BYTES);
     m->beside.label = "the same, plain ASCII without escapes";
-    int rc = open_ours(b, &ours, err);
+    int rc = bench_open(b, &ours, err);
     if (rc == 0)
         rc = reads(b, &ours, "mixed.txt", buf_str(&mixed), &m->main, err);
     if (rc == 0 && with_floor(b))
@@ -548,12 +548,12 @@ static int measure_burst(const struct bench *b, struct measurement *m, struct er
     buf_init(&line, LINE_MAX_BYTES);
     buf_init(&lines, LINE_MAX_BYTES);
     for (unsigned i = 0; i < BURST; i++) {
-        command_line(&line, i + 1, "sleep 0.2");
+        bench_command_line(&line, i + 1, "sleep 0.2");
         buf_adds(&lines, buf_str(&line));
     }
     double took;
-    int rc = open_ours(b, &ours, err);
-    for (size_t i = 0; rc == 0 && more(b, i, 16, 6); i++) {
+    int rc = bench_open(b, &ours, err);
+    for (size_t i = 0; rc == 0 && bench_more(b, i, 16, 6); i++) {
         if (with_floor(b)) {
             rc = bare_burst(&took, err);
             if (rc == 0 && i > 0)
@@ -598,12 +598,12 @@ static int one_idle(const struct bench *b, enum idle_kind kind, double *ret_s,
     struct peer p = {0};
     struct buf line;
     buf_init(&line, LINE_MAX_BYTES);
-    command_line(&line, 1, "true");
+    bench_command_line(&line, 1, "true");
     int rc = kind == IDLE_FLOOR ? start_floor(b, &p, 0, err) : start_ours(b, &p, err);
     if (rc == 0)
         rc = peer_initialize(&p, kind != IDLE_FLOOR, err);
     if (rc == 0 && kind == IDLE_AFTER_COMMAND)
-        rc = ask_ours(&p, buf_str(&line), STR("\"exitCode\":0"), ret_s, err);
+        rc = bench_ask(&p, buf_str(&line), STR("\"exitCode\":0"), ret_s, err);
     double start = 0;
     if (rc == 0)
         rc = close_and_reap(&p, &start, err);
@@ -618,7 +618,7 @@ static int measure_idle_exit(const struct bench *b, struct measurement *m,
 {
     double took;
     m->beside.label = "the same after a command, with its sandbox alive";
-    for (size_t i = 0; more(b, i, 51, 11); i++) {
+    for (size_t i = 0; bench_more(b, i, 51, 11); i++) {
         if (with_floor(b)) {
             if (one_idle(b, IDLE_FLOOR, &took, err) < 0)
                 return -1;
@@ -707,8 +707,8 @@ static int one_busy(const struct bench *b, unsigned number, double *ret_s,
     struct peer p = {0};
     struct buf line;
     buf_init(&line, LINE_MAX_BYTES);
-    command_line(&line, 1, command);
-    int rc = open_ours(b, &p, err);
+    bench_command_line(&line, 1, command);
+    int rc = bench_open(b, &p, err);
     if (rc == 0)
         rc = peer_send(&p, buf_str(&line), err);
     if (rc == 0)
@@ -729,7 +729,7 @@ static int measure_busy_exit(const struct bench *b, struct measurement *m,
 {
     double took;
     unsigned number = 0;
-    for (size_t i = 0; more(b, i, 31, 7); i++) {
+    for (size_t i = 0; bench_more(b, i, 31, 7); i++) {
         if (one_busy(b, number++, &took, err) < 0)
             return -1;
         sample_add(&m->main.ours, took * 1e3);
@@ -750,6 +750,20 @@ const struct row rows[] = {
     {"read", "read_file of 1 MiB, MB/s", TARGET_AT_LEAST, 800, 0, 0, measure_read},
     {"burst", "50 commands `sleep 0.2` at once, ms", TARGET_AT_MOST, 215, 200, 0,
      measure_burst},
+    {"create", "sandbox created, none kept ready, ms", TARGET_AT_MOST, 2.5, 0, 2,
+     measure_create},
+    {"create-first", "the same and its first command, ms", TARGET_AT_MOST, 3.5, 0, 2,
+     measure_create_first},
+    {"create-ready", "the same with one kept ready, over a plain command, ms",
+     TARGET_AT_MOST, 0.3, 0, 2, measure_create_ready},
+    {"destroy", "sandbox deleted, all of it gone, ms", TARGET_AT_MOST, 0.5, 0, 2,
+     measure_destroy},
+    {"hundred", "100 sandboxes created at once, ms", TARGET_AT_MOST, 400, 0, 0,
+     measure_hundred},
+    {"sandbox-memory", "memory of an idle sandbox (VmRSS of its guest), MB",
+     TARGET_AT_MOST, 1.5, 0, 2, measure_sandbox_memory},
+    {"snapshot", "snapshot of a stopped sandbox, ms", TARGET_AT_MOST, 1, 0, 2,
+     measure_snapshot},
     {"exit-idle", "stdin closed, idle -> exited, ms", TARGET_AT_MOST, 2, 0.4, 2,
      measure_idle_exit},
     {"exit-busy", "stdin closed while a command runs -> exited and nothing left, ms",
