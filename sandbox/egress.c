@@ -15,6 +15,7 @@
 #include "sandbox/egress_route.h"
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -452,12 +453,27 @@ static void on_pause_over(void *ctx)
         loop_io_want(e->listener[i].io, LOOP_READ);
 }
 
+static bool is_waiting(int listener)
+{
+    struct pollfd p = {.fd = listener, .events = POLLIN};
+    return poll(&p, 1, 0) == 1;
+}
+
+/* Inherited from the listener it would have us wait in close(). */
+static void stop_lingering(int fd)
+{
+    struct linger off = {0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof off);
+}
+
 static void on_listener(void *ctx, unsigned events)
 {
     struct listener *l = ctx;
     struct egress *e = l->egress;
     (void)events;
-    for (;;) {
+    /* The guest has the listener, too, and could make it block: asked first, each time.
+     */
+    while (is_waiting(loop_io_fd(l->io))) {
         int fd = accept4(loop_io_fd(l->io), NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
             loop_io_want(l->io, 0);
@@ -465,6 +481,7 @@ static void on_listener(void *ctx, unsigned events)
         }
         if (fd < 0)
             return;
+        stop_lingering(fd);
         if (e->count >= EGRESS_TUNNELS_MAX)
             too_many(e, fd);
         else if (l->transparent)

@@ -469,6 +469,28 @@ static void whom_the_hosts_proxy_is_for(void **state)
     }
 }
 
+/* The listener is shared with the guest, which could have us wait in accept() for ever
+ * by taking O_NONBLOCK away. */
+static void a_listener_that_blocks_holds_up_nobody(void **state)
+{
+    (void)state;
+    struct world w;
+    set_up(&w, "127.0.0.1");
+    int listener = listen_here(&w.proxy_port),
+        guests = fcntl(listener, F_DUPFD_CLOEXEC, 3);
+    egress_serve_proxy(w.egress, listener);
+    assert_int_equal(fcntl(guests, F_SETFL, fcntl(guests, F_GETFL) & ~O_NONBLOCK), 0);
+    alarm(30);
+    int client = ask(&w, "CONNECT 127.0.0.1:{} HTTP/1.1\r\n\r\n", w.server_port);
+    int server = accepted(&w);
+    assert_non_null(strstr(hear(&w, client, false), "200 "));
+    alarm(0);
+    fd_close(&client);
+    fd_close(&server);
+    fd_close(&guests);
+    tear_down(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -479,6 +501,7 @@ int main(void)
         cmocka_unit_test(socks),
         cmocka_unit_test(a_policy_can_change_while_it_runs),
         cmocka_unit_test(connections_are_counted),
+        cmocka_unit_test(a_listener_that_blocks_holds_up_nobody),
         cmocka_unit_test(through_the_hosts_proxy),
         cmocka_unit_test(whom_the_hosts_proxy_is_for),
     };

@@ -322,6 +322,9 @@ static void answers_of_the_wrong_kind(void **state)
         {GUEST_FAILED, 3, false},
         {GUEST_OPENED, sizeof opened, true},
         {GUEST_DONE, 0, false},
+        {GUEST_CONNECTED, 0, true},
+        {GUEST_NETWORK, 1, false},
+        {GUEST_NETWORK, sizeof(struct guest_network), true}, /* that is no TCP socket */
         {GUEST_READY, sizeof(struct guest_ready), true},
         {GUEST_EXEC, sizeof(struct guest_exec), false},
         {ZYGOTE_CREATED, sizeof(struct zygote_created), true},
