@@ -200,8 +200,8 @@ static void on_body_end(void *ctx, struct http_exchange *ex)
         if (endpoints[r->route.endpoint])
             endpoints[r->route.endpoint](r);
         else
-            api_fail(r, HTTP_NOT_IMPLEMENTED, "not_implemented",
-                     "This is not served by sandquay");
+            api_fail(r, HTTP_BAD_REQUEST, "not_supported",
+                     "sandquay does not serve drives");
     }
     request_drop(r);
 }

@@ -412,17 +412,37 @@ for (const owner of owners('vercel')) {
       await sandbox.delete();
     });
 
-    test('a restart of the server keeps what is persistent', async () => {
-      const before = await create({ name: 'survivor', env: { A: '1' }, tags: { t: 'v' } });
-      await before.writeFiles([{ path: 'f', content: 'survived' }]);
-      const used = api.port;
-      await api.stop();
-      api = await serveVercel(owner, args, { listen: `127.0.0.1:${used}` });
-      options = { ...auth, fetch: api.fetch };
-      const after_ = await Sandbox.get({ ...options, name: 'survivor' });
-      assert.deepEqual(after_.tags, { t: 'v' });
-      assert.equal(await text(after_, 'sh', ['-c', 'cat f; echo $A']), 'survived1\n');
-      await after_.delete();
+    for (const signal of ['SIGTERM', 'SIGKILL']) {
+      test(`${signal} to the server, and another one: what is persistent is there`, async () => {
+        const before = await create({ name: 'survivor', env: { A: '1' }, tags: { t: 'v' } });
+        await before.writeFiles([{ path: 'f', content: 'survived' }]);
+        const snapshot = (await before.snapshot()).snapshotId;
+        await before.writeFiles([{ path: 'g', content: 'since' }]);
+        await api.stop(signal);
+        api = await serveVercel(owner, args);
+        options = { ...auth, fetch: api.fetch };
+        const after_ = await Sandbox.get({ ...options, name: 'survivor' });
+        assert.deepEqual(after_.tags, { t: 'v' });
+        assert.notEqual(after_.status, 'running');
+        assert.equal(await text(after_, 'sh', ['-c', 'cat f g; echo $A']), 'survivedsince1\n');
+        assert.equal((await Snapshot.get({ ...options, snapshotId: snapshot })).status, 'created');
+        await after_.delete({ deleteOrphanSnapshots: true });
+      });
+    }
+
+    test('who may ask: a token, a host of this server; what is not served is said', async () => {
+      assert.equal((await api.ask('GET', '/api/v2/sandboxes?project=p', undefined, { authorization: '' })).status, 401);
+      assert.equal((await api.ask('GET', '/api/v2/sandboxes/drives?projectId=p')).json.error.code, 'not_supported');
+      assert.equal((await api.ask('GET', '/api/v2/sandboxes')).status, 400);
+      assert.equal((await api.ask('GET', '/api/v2/none')).json.error.code, 'not_found');
+      assert.equal((await api.ask('POST', '/api/v3/sandboxes', '{"projectId":')).status, 400);
+      const rebound = await new Promise((resolve) => http.get({ port: api.port, path: '/api/v2/user', headers: { host: 'evil.example', authorization: 'Bearer x' } }, resolve));
+      assert.equal(rebound.statusCode, 403);
+      const closed = await serveVercel(owner, ['--token-env', 'API_TOKEN', '--state-dir', path.join(owner.home, 'closed')], { env: { API_TOKEN: 'the-only-one' } });
+      assert.equal((await closed.ask('GET', '/v2/user')).status, 403);
+      assert.equal((await closed.ask('GET', '/v2/user', undefined, { authorization: 'Bearer the-only-one' })).status, 200);
+      assert.equal((await closed.ask('GET', '/health')).status, 200);
+      await closed.stop();
     });
   });
 }

@@ -9,9 +9,9 @@ export class Api {
   stderr = '';
 
   /** owner: one of owners(). */
-  constructor(owner, args = [], { listen = '127.0.0.1:0' } = {}) {
+  constructor(owner, args = [], { listen = '127.0.0.1:0', env = {} } = {}) {
     const [program, all] = owner.command(['vercel-api', '--listen', listen, ...args]);
-    this.process = spawn(program, all, { env: owner.env, stdio: ['ignore', 'inherit', 'pipe'] });
+    this.process = spawn(program, all, { env: { ...owner.env, ...env }, stdio: ['ignore', 'inherit', 'pipe'] });
     this.process.stderr.on('data', (chunk) => { this.stderr += chunk; });
     this.exited = new Promise((resolve) => this.process.on('exit', (code, signal) => resolve({ code, signal })));
   }
