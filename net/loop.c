@@ -31,6 +31,7 @@ struct loop_later {
 
 struct loop_timer {
     uv_timer_t uv;
+    uint64_t due_us;
     void (*fn)(void *ctx);
     void *ctx;
 };
@@ -249,10 +250,16 @@ void loop_later_free(struct loop_later *later)
         mem_free(later);
 }
 
+/* libuv's clock is the coarse one where that ticks every millisecond: it may be behind
+ * when a timer is started, which is due too early then. */
 static void on_timer(uv_timer_t *uv)
 {
     struct loop_timer *timer = uv->data;
-    timer->fn(timer->ctx);
+    uint64_t now_us = loop_now_us(uv->loop->data);
+    if (now_us < timer->due_us)
+        uv_timer_start(uv, on_timer, (timer->due_us - now_us + 999) / 1000, 0);
+    else
+        timer->fn(timer->ctx);
 }
 
 struct loop_timer *loop_timer_new(struct loop *loop, void (*fn)(void *ctx), void *ctx)
@@ -267,6 +274,7 @@ struct loop_timer *loop_timer_new(struct loop *loop, void (*fn)(void *ctx), void
 
 void loop_timer_start(struct loop_timer *timer, uint64_t delay_ms)
 {
+    timer->due_us = loop_now_us(timer->uv.loop->data) + 1000 * delay_ms;
     uv_update_time(timer->uv.loop);
     uv_timer_start(&timer->uv, on_timer, delay_ms, 0);
     changed(timer->uv.loop);

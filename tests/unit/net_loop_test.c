@@ -84,6 +84,19 @@ static void a_timer_that_frees_itself(void **state)
     assert_int_equal(t->calls, 1);
 }
 
+static void a_timer_is_never_early(void **state)
+{
+    struct t *t = *state;
+    t->timer = loop_timer_new(t->loop, count_and_stop, t);
+    for (uint64_t delay_ms = 0; delay_ms < 20; delay_ms++) {
+        uint64_t start_us = loop_now_us(t->loop);
+        loop_timer_start(t->timer, delay_ms);
+        loop_run(t->loop);
+        assert_true(loop_now_us(t->loop) - start_us >= 1000 * delay_ms);
+    }
+    loop_timer_free(t->timer);
+}
+
 static void ask_again(void *ctx)
 {
     struct t *t = ctx;
@@ -175,6 +188,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_LOOP(a_stop_that_came_too_early),
         IN_LOOP(a_timer_that_frees_itself),
+        IN_LOOP(a_timer_is_never_early),
         IN_LOOP(later_may_ask_again),
         IN_LOOP(pipes_and_files_have_an_end),
         IN_LOOP(the_descriptor_is_closed),
