@@ -54,12 +54,16 @@ static int walk(const char *path, size_t n, mode_t mode)
     enum { PARENT_MODE = 0755 };
     char copy[PATH_MAX], *save = NULL;
     snprintf(copy, sizeof copy, "%.*s", (int)n, path);
-    int at = open_dir(root, ".");
-    for (char *name = strtok_r(copy, "/", &save); name && at >= 0;) {
+    char *name = strtok_r(copy, "/", &save);
+    if (!name)
+        return open_dir(root, ".");
+    int at = root;
+    while (name && at >= 0) {
         char *next = strtok_r(NULL, "/", &save);
         int fd = step_into(at, name, next ? PARENT_MODE : mode);
         int saved = errno;
-        fd_close(&at);
+        if (at != root)
+            fd_close(&at);
         errno = saved;
         at = fd;
         name = next;
