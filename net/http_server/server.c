@@ -281,6 +281,7 @@ static struct lws_vhost *make_vhost(struct http_server *server, bool tls)
         .user = server,
     };
     if (tls) {
+        info.options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
         info.ssl_cert_filepath = config->tls_cert;
         info.ssl_private_key_filepath = config->tls_key;
         info.alpn = "http/1.1";
@@ -428,7 +429,7 @@ static int start(struct http_server *server, struct err *err)
     server->plain = make_vhost(server, false);
     if (config->tls_cert)
         server->tls = make_vhost(server, true);
-    if (!server->plain || (config->tls_cert && !server->tls))
+    if (!server->plain || (config->tls_cert && (!server->tls || !server->tls_ctx)))
         return err_set(err, ERR_INTERNAL, "libwebsockets does not start");
     if (host_the_loop(server, err) < 0)
         return -1;
