@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { sandquay, scratch, until } from './lib/product.mjs';
+import { build, sandquay, scratch, until } from './lib/product.mjs';
 import { connect } from './lib/wire.mjs';
 import { world, worldMissing } from './lib/world.mjs';
 
@@ -161,6 +161,26 @@ describe('the network', { skip: worldMissing }, () => {
     assert.equal(stdout, '');
     assert.match(warning, /^Network access to again.example:7 was refused: 10.1.2.3/);
     assert.equal((await net.seen()).accepted['10.1.2.3'], start.accepted['10.1.2.3']);
+  });
+
+  describe('on a kernel without nftables', () => {
+    let wire;
+    before(async () => {
+      const [program, args] = net.command(path.join(build, 'tests/hostile_forbid'), ['nft', sandquay, 'serve']);
+      wire = await connect({ program, args });
+    });
+    after(() => wire?.close());
+    for (const [name, command, expected] of [
+      ['the proxy', get('http://good.example:8080/'), at('203.0.113.10')],
+      ['without a proxy, a usual port', plainly('http://good.example/'), at('203.0.113.10')],
+      ['without a proxy, another port', plainly('http://good.example:8080/'), /Couldn't connect/],
+      ['without a proxy, a private name', plainly('http://private.example/'), UNKNOWN],
+    ]) {
+      test(name, async () => {
+        const { stdout, stderr } = await wire.run(command);
+        assert.match(stdout + stderr, expected);
+      });
+    }
   });
 
   describe('the tools', () => {

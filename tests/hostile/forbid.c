@@ -4,6 +4,7 @@
  *   clone        a filter refuses unshare and clone of user namespaces, and bubblewrap
  *                is setuid and needs none
  *   bubblewrap   as `clone`, but bubblewrap is missing
+ *   nft          a kernel without nftables: there are no netfilter sockets
  *   container    what containers take away by default: the capabilities and system
  * calls of the published default profile (moby: profiles/seccomp) To be started by
  * root. */
@@ -12,12 +13,14 @@
 #include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/netlink.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -152,6 +155,20 @@ static void forbid_clone(void)
     load(&f);
 }
 
+static void forbid_nft(void)
+{
+    static struct filter f;
+    const uint32_t argument = offsetof(struct seccomp_data, args);
+    begin(&f);
+    emit(&f, BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, 5);
+    emit(&f, BPF_LD | BPF_W | BPF_ABS, argument, 0, 0);
+    emit(&f, BPF_JMP | BPF_JEQ | BPF_K, AF_NETLINK, 0, 3);
+    emit(&f, BPF_LD | BPF_W | BPF_ABS, argument + 16, 0, 0);
+    emit(&f, BPF_JMP | BPF_JEQ | BPF_K, NETLINK_NETFILTER, 0, 1);
+    emit(&f, BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPROTONOSUPPORT, 0, 0);
+    load(&f);
+}
+
 /* The calls that the default profile lets only those make who have a capability that
  * containers do not get, and those that it does not name. */
 static const int container_refuses[] = {
@@ -241,6 +258,8 @@ int main(int argc, char **argv)
     } else if (strcmp(what, "clone") == 0 || strcmp(what, "bubblewrap") == 0) {
         replace_bubblewrap(strcmp(what, "bubblewrap") == 0);
         forbid_clone();
+    } else if (strcmp(what, "nft") == 0) {
+        forbid_nft();
     } else if (strcmp(what, "container") == 0) {
         be_container();
     } else {
