@@ -17,7 +17,8 @@ struct box {
     struct local_hold hold; /* of a kept one: its directory */
     int layers_lock;        /* on the snapshot that it lies upon, or -1 */
     struct loop_io *socket;
-    struct loop_timer *patience; /* the guest must become ready and must answer */
+    struct loop_timer *patience; /* the guest must become ready, and must halt */
+    struct loop_timer *answers;  /* ... and must answer */
     uint32_t last_id, layers;
     enum zygote_launcher launcher;
     bool created, ready;
@@ -57,6 +58,8 @@ struct pending {
     bool existed;
     uint64_t visit; /* CONNECT: who asked */
     bool terminal;  /* EXEC: one is to come with its start */
+    bool started;   /* EXEC */
+    uint64_t asked_ms;
 };
 
 struct local {
@@ -116,6 +119,7 @@ void local_level_explain(const struct sandbox_config *config, int sys, struct st
 int local_level_check(const struct sandbox_config *config, int level, struct err *err);
 
 /* local_guest.c */
+void local_guest_overdue(void *box); /* the timer `answers` */
 /* -1: it broke the protocol. The box may be gone. */
 int local_guest_message(struct box *box, struct wire_message *m);
 void local_guest_run(struct box *box, struct command *c,

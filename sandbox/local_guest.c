@@ -11,13 +11,50 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { HALT_LIMIT_MS = 5000 };
+/* Tools answer within 45 s. */
+enum { HALT_LIMIT_MS = 5000, ANSWER_LIMIT_MS = 40000 };
+
+/* Is it for the guest to say something soon? */
+static bool is_due(const struct pending *p)
+{
+    if (p->kind == PENDING_EXEC)
+        return !p->started;
+    return p->kind != PENDING_KILL && p->kind != PENDING_HALT; /* have timers */
+}
+
+/* Until the oldest request is overdue; with none, nothing wakes us. */
+static void watch_answers(struct box *box)
+{
+    const struct pending *oldest = NULL;
+    for (const struct pending *p = box->pending; p; p = p->next)
+        if (is_due(p))
+            oldest = p;
+    if (!oldest) {
+        loop_timer_stop(box->answers);
+        return;
+    }
+    uint64_t limit_ms = box->local->set->config.answer_limit_ms;
+    uint64_t due = oldest->asked_ms + (limit_ms ? limit_ms : ANSWER_LIMIT_MS);
+    uint64_t now = loop_now_ms(box->local->set->loop);
+    loop_timer_start(box->answers, due > now ? due - now : 1);
+}
+
+void local_guest_overdue(void *ctx)
+{
+    struct box *box = ctx;
+    sandbox_lost(box->sandbox, "its first process does not answer");
+}
 
 static struct pending *expect(struct box *box, enum pending_kind kind)
 {
     struct pending *p = mem_new(struct pending);
-    *p = (struct pending){.next = box->pending, .id = ++box->last_id, .kind = kind};
+    *p = (struct pending){.next = box->pending,
+                          .id = ++box->last_id,
+                          .kind = kind,
+                          .asked_ms = loop_now_ms(box->local->set->loop)};
     box->pending = p;
+    if (is_due(p) && !(p->next && is_due(p->next)))
+        watch_answers(box);
     return p;
 }
 
@@ -35,6 +72,7 @@ static void done(struct box *box, struct pending *gone)
         if (*at == gone) {
             *at = gone->next;
             mem_free(gone);
+            watch_answers(box);
             return;
         }
 }
@@ -295,15 +333,17 @@ void local_guest_kill(struct box *box, struct command *c, int signum)
         done(box, p); /* the command's timer ends the sandbox then */
 }
 
-static void exec_started(struct box *box, const struct pending *p)
+static void exec_started(struct box *box, struct pending *p)
 {
     struct command *c = command_find(box->local->set, p->command);
+    p->started = true;
+    watch_answers(box);
     if (c && !c->started)
         command_started(c);
 }
 
 /* With its terminal, if it was to have one. -1: what was given is none. */
-static int exec_start(struct box *box, const struct pending *p, struct wire_message *m)
+static int exec_start(struct box *box, struct pending *p, struct wire_message *m)
 {
     const struct command *c = command_find(box->local->set, p->command);
     if (c && !c->started && c->pty && streams_attach(c->impl, &m->fds[0]) < 0)

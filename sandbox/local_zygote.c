@@ -267,6 +267,7 @@ struct box *local_box_new(struct local *l, struct sandbox *sb,
     l->boxes = box;
     sb->impl = box;
     box->patience = loop_timer_new(l->set->loop, on_impatience, box);
+    box->answers = loop_timer_new(l->set->loop, local_guest_overdue, box);
     if (box_launch(box, err) < 0) {
         box->hold = (struct local_hold){.dir = -1, .lock = -1}; /* stays the caller's */
         box->layers_lock = -1;
@@ -289,6 +290,7 @@ void local_box_free(struct box *box)
     local_ports_close(box);
     egress_free(box->egress);
     loop_timer_free(box->patience);
+    loop_timer_free(box->answers);
     local_hold_finish(&box->hold);
     fd_close(&box->layers_lock);
     mem_free(box);

@@ -64,9 +64,10 @@ struct sandbox_config {
      * directly. */
     const struct host_network *(*host_network)(void);
     const struct vercel_config *vercel; /* for the vercel backend; else NULL */
-    const char *backend_why; /* "local: there are no Vercel credentials"; or NULL */
-    int require_level;       /* a weaker one is refused; 0: any */
-    bool allow_weak;         /* level 4 may be used where nothing better can be had */
+    const char *backend_why;  /* "local: there are no Vercel credentials"; or NULL */
+    uint64_t answer_limit_ms; /* for the guest, then it is given up; 0: 40 s */
+    int require_level;        /* a weaker one is refused; 0: any */
+    bool allow_weak;          /* level 4 may be used where nothing better can be had */
     bool relaxed; /* sanitizer builds only: no memory rlimits for the guest */
 };
 

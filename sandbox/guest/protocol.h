@@ -182,7 +182,8 @@ struct guest_exited {
     uint32_t
         oom_killed; /* 1: something of this sandbox was killed for memory meanwhile */
     uint32_t pids_hit;  /* 1: a fork failed for the process limit meanwhile */
-    uint32_t disk_full; /* 1: it failed, and nothing can be written now */
+    uint32_t disk_full; /* 1: it failed, and nothing can be written now, or the watched
+                         * disk was over its limit */
 };
 
 struct guest_kill {

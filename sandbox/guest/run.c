@@ -44,13 +44,13 @@ struct command {
     int group;        /* index or -1 */
     uint32_t kill_id; /* a kill that waits for the end of all; 0 */
     uint64_t kill_since_ms;
-    uint32_t oom_before, pids_before;
+    uint32_t oom_before, pids_before, disk_before;
 };
 
 static struct command commands[COMMANDS_MAX];
 static struct group groups[COMMANDS_MAX];
 static int group_count, command_count;
-static uint32_t last_oom, last_pids;
+static uint32_t last_oom, last_pids, last_disk;
 static int report_pipe[2] = {-1, -1};
 /* Shared with supervisors: the kernel writes the leader's pid before the leader runs,
  * so that it is known even if the leader's first act is to kill its supervisor. */
@@ -431,7 +431,8 @@ void run_exec(struct guest *g, struct wire_message *m)
                           .used = true,
                           .group = -1,
                           .oom_before = last_oom,
-                          .pids_before = last_pids};
+                          .pids_before = last_pids,
+                          .disk_before = last_disk};
     start_leader(g, c, &s);
     terminal_close(&s.terminal);
 }
@@ -487,7 +488,8 @@ static void leader_ended(struct guest *g, struct command *c, int status,
         .left_behind = left_behind,
         .oom_killed = last_oom != c->oom_before,
         .pids_hit = last_pids != c->pids_before,
-        .disk_full = failed && (is_full("/") || is_full(g->place[PLACE_WORKSPACE])),
+        .disk_full = failed && (is_full("/") || is_full(g->place[PLACE_WORKSPACE]) ||
+                                last_disk != c->disk_before),
     };
     c->exited = true;
     command_count--;
@@ -660,7 +662,7 @@ void run_tick(struct guest *g)
         end_unreported(g);
         if (!(g->layers & LAYER_CGROUP_MEMORY) && watch_memory(g->memory_bytes))
             last_oom++;
-        if (g->disk_bytes)
-            watch_disk(g->disk_bytes);
+        if (g->disk_bytes && watch_disk(g->disk_bytes))
+            last_disk++;
     }
 }

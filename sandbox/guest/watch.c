@@ -50,12 +50,13 @@ static uint64_t used_bytes(const char *path)
                                   : (uint64_t)(fs.f_blocks - fs.f_bfree) * fs.f_frsize;
 }
 
-void watch_disk(uint64_t limit_bytes)
+bool watch_disk(uint64_t limit_bytes)
 {
     static uint64_t before;
     uint64_t used = used_bytes("/") + used_bytes("/dev/shm");
-    if (used > limit_bytes && used > before)
-        for (int i = processes_below(getpid(), tree) - 1; i >= 0; i--)
-            kill(tree[i], SIGKILL);
+    bool over = used > limit_bytes && used > before;
     before = used;
+    for (int i = over ? processes_below(getpid(), tree) - 1 : -1; i >= 0; i--)
+        kill(tree[i], SIGKILL);
+    return over;
 }

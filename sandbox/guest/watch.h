@@ -7,5 +7,5 @@
 /* Over the limit in total: the process that has most is killed. True if so. */
 bool watch_memory(uint64_t limit_bytes);
 
-/* Over the limit and growing: all commands are killed. Freeing goes on. */
-void watch_disk(uint64_t limit_bytes);
+/* Over the limit and growing: all commands are killed, and true. Freeing goes on. */
+bool watch_disk(uint64_t limit_bytes);

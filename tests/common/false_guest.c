@@ -55,8 +55,10 @@ void false_guest_init(struct false_guest *f)
 {
     struct err err;
     /* No other way of launching is tried. */
-    struct sandbox_config config = {
-        .temp_dir = "/tmp", .state_dir = "/nonexistent", .require_level = 2};
+    struct sandbox_config config = {.temp_dir = "/tmp",
+                                    .state_dir = "/nonexistent",
+                                    .require_level = 2,
+                                    .answer_limit_ms = 3000};
     sandbox_limits_default(&config.limits);
     *f = (struct false_guest){.guest = -1, .backend = sandbox_local};
     f->backend.start = start;

@@ -558,6 +558,23 @@ static void it_never_becomes_ready(void **state)
     assert_int_equal(w->err.kind, ERR_NONE);
 }
 
+/* A guest that stops: whoever waits for it gets an answer. */
+static void it_never_answers(void **state)
+{
+    struct world *w = ready(state);
+    begin_file(w);
+    begin_command(w);
+    while (w->started == 0) {
+        loop_timer_start(w->f.turn, 50);
+        loop_run(w->f.loop);
+    }
+    assert_int_equal(w->files, 1);
+    assert_int_equal(w->started, 1);
+    assert_int_equal(w->err.kind, ERR_UNAVAILABLE);
+    assert_non_null(strstr(w->err.msg, "ended"));
+    assert_given_up(w);
+}
+
 /* Its owner goes away while the sandbox is being made, and while it runs. */
 static void its_owner_goes_away(void **state)
 {
@@ -596,6 +613,7 @@ int main(void)
         WITH_GUEST(it_goes_away),
         WITH_GUEST(a_flood),
         WITH_GUEST(it_never_becomes_ready),
+        WITH_GUEST(it_never_answers),
         WITH_GUEST(its_owner_goes_away),
     };
     return cmocka_run_group_tests(tests, first_loop, NULL);
