@@ -42,8 +42,7 @@ static void end_line(struct sse *s, sse_event_fn *fn, void *ctx)
     } else if (!s->data.overflow) {
         buf_reset(&s->data, KEEP_BYTES); /* a priming event: no data */
     }
-    if (!s->line.overflow)
-        buf_reset(&s->line, KEEP_BYTES);
+    buf_reset(&s->line, KEEP_BYTES);
 }
 
 /* Lines end in LF, CR or CRLF. */
@@ -57,7 +56,7 @@ int sse_feed(struct sse *s, struct str bytes, sse_event_fn *fn, void *ctx)
         while (n < bytes.n && bytes.p[n] != '\n' && bytes.p[n] != '\r')
             n++;
         buf_add(&s->line, bytes.p, n);
-        if (n == bytes.n)
+        if (n == bytes.n || s->line.overflow)
             break;
         s->after_cr = bytes.p[n] == '\r';
         bytes = str_from(bytes, n + 1);
