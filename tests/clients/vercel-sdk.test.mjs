@@ -412,6 +412,20 @@ for (const owner of owners('vercel')) {
       await sandbox.delete();
     });
 
+    test('users and groups, where the server can give them', async () => {
+      const sandbox = await create({ name: 'users' });
+      if (owner.root) {
+        const user = await sandbox.createUser('bob');
+        assert.match(await (await user.runCommand('id', ['-un'])).stdout(), /^bob$/m);
+        await user.writeFiles([{ path: 'mine', content: 'hi' }]);
+        assert.equal(await text(sandbox, 'stat', ['-c', '%U', '/home/bob/mine']), 'bob\n');
+        await sandbox.createGroup('devs');
+      } else {
+        await assert.rejects(sandbox.createUser('bob'));
+      }
+      await sandbox.delete({ deleteOrphanSnapshots: true });
+    });
+
     for (const signal of ['SIGTERM', 'SIGKILL']) {
       test(`${signal} to the server, and another one: what is persistent is there`, async () => {
         const before = await create({ name: 'survivor', env: { A: '1' }, tags: { t: 'v' } });

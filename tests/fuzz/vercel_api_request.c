@@ -4,7 +4,7 @@
  * cursor is refused or is one, and output is one line of ASCII. */
 #include "base/json.h"
 #include "vercel_api/ndjson.h"
-#include "vercel_api/private.h"
+#include "vercel_api/pty.h"
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -43,7 +43,7 @@ static void check_line(struct str bytes)
     buf_init(&b, 1 << 24);
     ndjson_output(&b, COMMAND_STDERR, bytes);
     for (size_t i = 0; i + 1 < b.n; i++)
-        require(b.p[i] >= ' ' && b.p[i] < 127);
+        require((unsigned char)b.p[i] >= ' ' && (unsigned char)b.p[i] < 0x80);
     require(b.n > 0 && b.p[b.n - 1] == '\n');
     buf_finish(&b);
 }
@@ -71,6 +71,22 @@ static void check_settings(struct str body, struct arena *a)
     }
 }
 
+/* A terminal's text messages. */
+static void check_terminal(struct str body, struct arena *a)
+{
+    struct pty_start start;
+    struct pty_size size;
+    struct json_doc doc;
+    struct err err;
+    if (json_parse(&doc, a, body, &err) < 0)
+        return;
+    if (pty_read_start(json_root(&doc), a, &start) == 0)
+        require(start.argc >= 1 && start.argc <= PTY_ARGS_MAX && start.argv[0].n > 0 &&
+                start.env_count <= PTY_ARGS_MAX && start.cols && start.rows);
+    if (pty_read_resize(json_root(&doc), &size) == 0)
+        require(size.cols && size.rows);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct str all = {(const char *)data, size};
@@ -82,6 +98,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_cursor(line);
     check_line(body);
     check_settings(body, &a);
+    check_terminal(body, &a);
     arena_finish(&a);
     return 0;
 }
