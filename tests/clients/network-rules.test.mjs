@@ -448,6 +448,12 @@ describe('tokens', () => {
     for (const where of ['/healthz', '/readyz']) assert.equal((await server.ask('', { method: 'GET', path: where })).status, 200);
   });
 
+  test('there is no OAuth to be discovered, also without a token', async () => {
+    for (const where of ['oauth-protected-resource', 'oauth-protected-resource/mcp', 'oauth-authorization-server', 'openid-configuration']) {
+      assert.equal((await server.ask('', { method: 'GET', path: `/.well-known/${where}` })).status, 404);
+    }
+  });
+
   test('each name has its own sessions and sandboxes', async () => {
     const hers = await server.session('2025-11-25', bearer(ALICE));
     assert.equal((await server.ask(PING, hers)).status, 200);

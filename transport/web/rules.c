@@ -213,9 +213,6 @@ int http_route(const struct http_head *head, enum http_route *ret_route,
         {STR_INIT("/healthz"), ROUTE_HEALTH},
         {STR_INIT("/readyz"), ROUTE_READY},
         {STR_INIT("/metrics"), ROUTE_METRICS},
-        {STR_INIT("/.well-known/oauth-protected-resource"), ROUTE_RESOURCE_METADATA},
-        {STR_INIT("/.well-known/oauth-protected-resource/mcp"),
-         ROUTE_RESOURCE_METADATA},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (str_eq(head->path, rows[i].path)) {

@@ -91,7 +91,6 @@ enum http_route {
     ROUTE_HEALTH,
     ROUTE_READY,
     ROUTE_METRICS,
-    ROUTE_RESOURCE_METADATA, /* RFC 9728 */
 };
 /* 404. */
 int http_route(const struct http_head *head, enum http_route *ret_route,
