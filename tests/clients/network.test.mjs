@@ -228,6 +228,21 @@ describe('the network', { skip: worldMissing }, () => {
       await wire.tool('sandbox_stop', { sandbox: 'narrow', delete: true });
     });
 
+    test('a fork has the policy of its source, a stopped one its own', async (context) => {
+      const wire = await connect(net.serve('--toolsets', 'all'));
+      context.after(() => wire.close());
+      const policy = async (sandbox) => (await wire.tool('network_policy', { sandbox })).structuredContent.policy.mode;
+      await wire.tool('network_policy', { sandbox: 'source', mode: 'deny-all' });
+      await wire.tool('sandbox_fork', { sandbox: 'source', name: 'fork' });
+      await wire.tool('sandbox_stop', { sandbox: 'source' });
+      for (const sandbox of ['source', 'fork']) {
+        assert.equal(await policy(sandbox), 'deny-all');
+        const { stdout, stderr } = await wire.run(plainly('http://good.example/'), { sandbox });
+        assert.match(stdout + stderr, UNKNOWN);
+        await wire.tool('sandbox_stop', { sandbox, delete: true });
+      }
+    });
+
     test('a named sandbox keeps its policy', async (context) => {
       const first = await tools(context);
       await first.answer('network_policy', { mode: 'deny-all', sandbox: 'closed' });
