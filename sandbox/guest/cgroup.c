@@ -281,6 +281,42 @@ int cgroup_enter(const struct cgroup_set *set, pid_t pid)
     return 0;
 }
 
+void cgroup_close_entries(int fds[CGROUP_KINDS])
+{
+    for (int k = 0; k < CGROUP_KINDS; k++)
+        fd_close(&fds[k]);
+}
+
+int cgroup_open_entries(const struct cgroup_set *set, int fds[CGROUP_KINDS])
+{
+    int rc = 0;
+    for (int k = 0; k < CGROUP_KINDS; k++) {
+        char path[400];
+        bool has = k >= CGROUP_MEMORY && set->path[k][0];
+        snprintf(path, sizeof path, "%s/tasks", set->path[k]);
+        fds[k] = has ? open(path, O_WRONLY | O_CLOEXEC) : -1;
+        if (has && fds[k] < 0)
+            rc = -1;
+    }
+    int saved = errno;
+    if (rc < 0)
+        cgroup_close_entries(fds);
+    errno = saved;
+    return rc;
+}
+
+int cgroup_enter_self(int fds[CGROUP_KINDS])
+{
+    int rc = 0;
+    for (int k = 0; k < CGROUP_KINDS && rc == 0; k++)
+        if (fds[k] >= 0 && write(fds[k], "0", 1) != 1)
+            rc = -1;
+    int saved = errno;
+    cgroup_close_entries(fds);
+    errno = saved;
+    return rc;
+}
+
 int cgroup_enter_all(const struct cgroup_set *set, pid_t pid)
 {
     if (set->path[CGROUP_V2][0] &&

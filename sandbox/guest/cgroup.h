@@ -27,6 +27,14 @@ void cgroup_delegate(const struct cgroup_set *set, uid_t uid);
 /* Moves a process into the v1 groups (the v2 one is entered by clone3). 0 or -1 with
  * errno. */
 int cgroup_enter(const struct cgroup_set *set, pid_t pid);
+/* The same for a child that enters by itself, first of all: moving another process
+ * makes the kernel wait for all CPUs, up to 10 ms; moving oneself does not. The
+ * descriptors
+ * (-1: none) are opened before the fork. */
+/* 0, or -1 with errno: then none is open. */
+int cgroup_open_entries(const struct cgroup_set *set, int fds[CGROUP_KINDS]);
+int cgroup_enter_self(int fds[CGROUP_KINDS]); /* closes them */
+void cgroup_close_entries(int fds[CGROUP_KINDS]);
 /* The same for one that was not cloned into the v2 group. */
 int cgroup_enter_all(const struct cgroup_set *set, pid_t pid);
 /* Kills by v2 where possible, waits for emptiness up to a second, removes the groups.

@@ -115,6 +115,8 @@ static void set_up_namespaces(struct guest *g, struct guest_setup *setup,
                               struct transparent *transparent)
 {
     const char *step = "";
+    if (cgroup_enter_self(setup->entries) < 0)
+        give_up(g, "entering the cgroups");
     wait_for_zygote(g, setup);
     if (sethostname(setup->plan.host_name, strlen(setup->plan.host_name)) < 0)
         give_up(g, "host name");

@@ -12,7 +12,8 @@ struct guest_setup {
     int server; /* our end of the socketpair with the server */
     int zygote; /* NAMESPACES: the trees come from here once the id maps are written */
     struct mount_plan plan;
-    struct cgroup_set groups; /* v2_dir and the events files are used */
+    struct cgroup_set groups;  /* v2_dir and the events files are used */
+    int entries[CGROUP_KINDS]; /* NAMESPACES: cgroup_enter_self() */
     uint64_t memory_bytes;
     uint32_t pids;
     uint32_t pids_before; /* processes of our user outside: RLIMIT_NPROC counts them */

@@ -94,8 +94,6 @@ static const char *parent_part(struct guest_setup *setup, pid_t pid, int to,
 {
     if (idmap_write(pid, map) < 0)
         return "user id maps";
-    if (cgroup_enter(&setup->groups, pid) < 0)
-        return "entering the cgroups";
     if (map->first != geteuid())
         cgroup_delegate(&setup->groups, map->first);
     if (map->count > 1 && make_trees(setup, pid, map->first) < 0)
@@ -107,8 +105,12 @@ const char *launch_namespaces(struct guest_setup *setup, struct launched *ret)
 {
     int pair[2], pidfd = -1;
     struct idmap map = idmap_pick();
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+    if (cgroup_open_entries(&setup->groups, setup->entries) < 0)
+        return "entering the cgroups";
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+        cgroup_close_entries(setup->entries);
         return "socketpair";
+    }
     setup->plan.id_range = map.count > 1;
     setup->zygote = pair[1];
     pid_t pid = clone_guest(&setup->groups, &pidfd);
@@ -122,6 +124,7 @@ const char *launch_namespaces(struct guest_setup *setup, struct launched *ret)
     if (!failed)
         failed = parent_part(setup, pid, pair[0], &map);
     int saved = errno;
+    cgroup_close_entries(setup->entries);
     close(pair[0]);
     close(pair[1]);
     for (int i = 0; i < TREE_COUNT; i++)
