@@ -22,7 +22,7 @@ import { connect } from './lib/wire.mjs';
 import { judge, schemasMissing } from './lib/trace.mjs';
 
 const table = JSON.parse(readFileSync(path.join(repository, 'tests/hostile/table.json')));
-const programs = ['syscalls', 'pid1', 'network', 'abi', 'forks', 'memory', 'inodes', 'daemon'];
+const programs = ['syscalls', 'pid1', 'network', 'abi', 'forks', 'memory', 'inodes', 'daemon', 'swap'];
 const PREPARE = 'export PATH=$TMPDIR/hostile:$PATH; ';
 const digest = (file) => createHash('sha256').update(readFileSync(file)).digest('hex');
 const address = Object.values(os.networkInterfaces()).flat().find((one) => one.family === 'IPv4' && !one.internal)?.address;
@@ -148,9 +148,9 @@ for (const owner of owners) {
       const skip = (row.bomb && skipSanitized) || (row.needs === 'address' && !address && 'this machine has no address but 127.0.0.1');
       test(`${row.group}: ${row.name}`, { skip }, async (context) => {
         await serve();
-        // At level 4 code can end its own sandbox, at level 3 a bomb that cannot be killed in time
-        // costs it; the next one knows nothing of our programs.
-        if (level >= 3 && (await wire.run('test -x $TMPDIR/hostile/hostile_daemon')).exitCode !== 0) await install();
+        // Without cgroups, what cannot be killed alone in 2 s goes with its sandbox (a fork bomb on a busy
+        // machine), and at level 4 code can end its own; the next sandbox knows nothing of our programs.
+        if (level > 1 && (await wire.run('test -x $TMPDIR/hostile/hostile_daemon')).exitCode !== 0) await install();
         const expected = expectation(row, level, owner.uid);
         if (expected === undefined) return context.skip(`not promised at level ${level}: ${row.weaker}`);
         const words = { ...lures.words, proxy: places.proxy, mark: `7${randomBytes(4).readUInt32BE()}.25` };
@@ -177,6 +177,30 @@ for (const owner of owners) {
         lures.unchanged();
       });
     }
+
+    test('a directory that becomes a link while the file tools work, for 2 s', async () => {
+      await serve();
+      // In the host's cwd there is a file of that name, with a secret; nothing may reach it.
+      const host = path.join(lures.cwd, 'file');
+      writeFileSync(host, `${lures.secrets[0]}\n`);
+      chmodSync(host, 0o666);
+      const swapping = wire.run(`${PREPARE}rm -rf swap swap.link; hostile_swap swap ${lures.cwd} 2`, { timeoutMs: 20000 });
+      let over = false;
+      let reads = 0;
+      swapping.finally(() => { over = true; }).catch(() => {});
+      while (!over) {
+        const [read] = await Promise.all([
+          wire.tool('read_file', { path: 'swap/file' }),
+          wire.tool('write_file', { path: 'swap/file', content: 'written inside\n' }),
+        ]);
+        assert.ok(!JSON.stringify(read).includes(lures.secrets[0]), 'a file of the host was read');
+        reads++;
+      }
+      assert.equal(readFileSync(host, 'utf8'), `${lures.secrets[0]}\n`, 'a file of the host was written');
+      const { stdout } = await swapping;
+      assert.ok(Number(stdout) > 1000 && reads > 0, `${stdout} swaps, ${reads} reads`);
+      await wire.run('rm -rf swap swap.link');
+    });
 
     async function runOutcome(command, timeoutMs = 10000) {
       const run = await wire.run(PREPARE + command, { timeoutMs });
