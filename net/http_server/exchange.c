@@ -183,7 +183,21 @@ int http_on_request(struct http_conn *conn)
     return 0;
 }
 
-/* -1: not chunks at all. */
+/* libwebsockets waits for more of a body that has ended, but not for ever: it has just
+ * set its limit when this is called. */
+static void on_settled(void *ctx)
+{
+    struct http_exchange *ex = ctx;
+    lws_set_timeout(ex->conn->wsi, NO_PENDING_TIMEOUT, 0);
+}
+
+static void end_chunks(struct http_exchange *ex)
+{
+    ex->look_away = loop_later_new(ex->conn->server->loop, on_settled, ex);
+    loop_later_ask(ex->look_away);
+    end_body(ex); /* the connection ends after the answer */
+}
+
 static int take_chunks(struct http_exchange *ex, struct str bytes)
 {
     static const struct http_refusal wrong = {.status = HTTP_BAD_REQUEST,
@@ -198,7 +212,7 @@ static int take_chunks(struct http_exchange *ex, struct str bytes)
     else if (rc < 0)
         refuse(ex, &wrong);
     else if (rc > 0)
-        end_body(ex); /* libwebsockets waits for more: the connection ends after it */
+        end_chunks(ex);
     return 0;
 }
 

@@ -178,6 +178,23 @@ for (const owner of owners('vercel')) {
         await assert.rejects(sandbox.mkDir('no/parent'), /error creating directory: .*No such file or directory/);
       });
 
+      test('an upload in chunks, as the Python SDK sends it', async () => {
+        const directory = scratch('vercel-chunks');
+        execFileSync('/bin/sh', ['-ec', 'mkdir -p tmp; echo chunked > tmp/c; tar czf a.tgz tmp/c'], { cwd: directory });
+        const archive = readFileSync(path.join(directory, 'a.tgz'));
+        const status = await new Promise((resolve, reject) => {
+          const request = http.request({
+            port: api.port, method: 'POST', path: `/api/v2/sandboxes/sessions/${sandbox.currentSession().sessionId}/fs/write`,
+            headers: { authorization: 'Bearer x', 'content-type': 'application/gzip', 'x-cwd': '/' },
+          }, (response) => resolve(response.statusCode));
+          request.on('error', reject);
+          for (let i = 0; i < archive.length; i += 40) request.write(archive.subarray(i, i + 40));
+          request.end();
+        });
+        assert.equal(status, 200);
+        assert.equal(await text(sandbox, 'cat', ['/tmp/c']), 'chunked\n');
+      });
+
       test('16 MiB up and down', async () => {
         const bytes = Buffer.alloc(16 * 1024 * 1024);
         for (let i = 0; i < bytes.length; i += 4) bytes.writeUInt32LE(Math.imul(i, 2654435761) >>> 0, i);
