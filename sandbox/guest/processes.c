@@ -4,19 +4,20 @@
 #include "base/fd.h"
 #include <dirent.h>
 #include <fcntl.h>
-#include <stdbool.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 struct process {
-    pid_t pid, parent;
-    bool below;
+    pid_t pid, parent, group;
+    bool ended, below;
 };
 
-/* "PID (NAME) STATE PARENT ...", where the name may hold anything. */
+/* "PID (NAME) STATE PARENT GROUP ...", where the name may hold anything. */
 static bool read_stat(const char *name, struct process *to)
 {
     char path[300], text[512];
@@ -26,10 +27,13 @@ static bool read_stat(const char *name, struct process *to)
     fd_close(&fd);
     text[n > 0 ? n : 0] = '\0';
     const char *p = strrchr(text, ')');
-    if (!p || strlen(p) < 5 || p[2] == 'Z' || p[2] == 'X')
+    if (!p || strlen(p) < 5)
         return false;
+    char *rest;
     *to = (struct process){.pid = (pid_t)strtol(name, NULL, 10),
-                           .parent = (pid_t)strtol(p + 4, NULL, 10)};
+                           .parent = (pid_t)strtol(p + 4, &rest, 10),
+                           .ended = p[2] == 'Z' || p[2] == 'X'};
+    to->group = (pid_t)strtol(rest, NULL, 10);
     return true;
 }
 
@@ -57,12 +61,26 @@ static bool is_below(const struct process *all, int n, pid_t root, pid_t parent)
 
 static struct process all[PROCESSES_MAX];
 
-int processes_children(pid_t parent, pid_t to[PROCESSES_MAX])
+/* A daemon that goes on forking is gone from its pid when that is signalled, but not
+ * from its process group. */
+static void signal_with_group(const struct process *p, pid_t root, int signal)
+{
+    if (p->group > 1 && p->group != getpgrp() && p->group != getpgid(root))
+        kill(-p->group, signal);
+    kill(p->pid, signal);
+}
+
+int processes_end_children(bool (*known)(pid_t pid))
 {
     int n = read_all(all), found = 0;
+    for (int i = n - 1; i >= 0; i--)
+        if (all[i].parent == getpid() && !known(all[i].pid))
+            signal_with_group(&all[i], getpid(), SIGKILL);
     for (int i = 0; i < n; i++)
-        if (all[i].parent == parent)
-            to[found++] = all[i].pid;
+        if (all[i].parent == getpid() && !known(all[i].pid)) {
+            waitpid(all[i].pid, NULL, 0);
+            found++;
+        }
     return found;
 }
 
@@ -83,19 +101,39 @@ unsigned processes_of_user(void)
     return count;
 }
 
-int processes_below(pid_t root, pid_t to[PROCESSES_MAX])
+/* Marks all that run below root. Children mostly follow their parents; where pids have
+ * wrapped, another round. How many of `all` there are. */
+static int mark_below(pid_t root)
 {
-    int n = read_all(all), found = 0;
-    /* Children mostly follow their parents; where pids have wrapped, another round. */
-    for (int before = -1; before != found;) {
-        before = found;
+    int n = read_all(all);
+    for (bool more = true; more;) {
+        more = false;
         for (int i = 0; i < n; i++) {
-            if (all[i].below || all[i].pid == root ||
+            if (all[i].below || all[i].ended || all[i].pid == root ||
                 !is_below(all, n, root, all[i].parent))
                 continue;
-            all[i].below = true;
-            to[found++] = all[i].pid;
+            all[i].below = more = true;
         }
     }
+    return n;
+}
+
+int processes_below(pid_t root, pid_t to[PROCESSES_MAX])
+{
+    int n = mark_below(root), found = 0;
+    for (int i = 0; i < n; i++)
+        if (all[i].below)
+            to[found++] = all[i].pid;
+    return found;
+}
+
+int processes_signal_below(pid_t root, int signal)
+{
+    int n = mark_below(root), found = 0;
+    for (int i = 0; i < n; i++)
+        if (all[i].below) {
+            signal_with_group(&all[i], root, signal);
+            found++;
+        }
     return found;
 }

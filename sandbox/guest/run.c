@@ -536,22 +536,12 @@ void run_hold(struct guest *g, bool hold)
             freeze(&groups[i], hold);
 }
 
-static pid_t tree[PROCESSES_MAX];
-
-static int signal_descendants(pid_t root, int signal)
-{
-    int n = processes_below(root, tree);
-    for (int i = 0; i < n; i++)
-        kill(tree[i], signal);
-    return n;
-}
-
 /* Only as pid 1 of a namespace does -1 mean "all of this sandbox". */
 void run_halt(struct guest *g, const struct wire_message *m)
 {
     uint64_t since = now_ms();
     while (getpid() == 1 ? kill(-1, SIGKILL) == 0
-                         : signal_descendants(getpid(), SIGKILL) > 0) {
+                         : processes_signal_below(getpid(), SIGKILL) > 0) {
         run_reap(g);
         if (now_ms() - since > KILL_LIMIT_MS)
             _exit(1); /* what cannot be killed goes with the sandbox */
@@ -589,9 +579,9 @@ static void kill_tree(struct command *c)
     /* Stopped first, until nothing new is found: what is stopped does not fork. */
     for (int round = 0, before = -1, now = 0; round < 20 && now != before; round++) {
         before = now;
-        now = signal_descendants(c->supervisor, SIGSTOP);
+        now = processes_signal_below(c->supervisor, SIGSTOP);
     }
-    signal_descendants(c->supervisor, SIGKILL);
+    processes_signal_below(c->supervisor, SIGKILL);
 }
 
 void run_kill(struct guest *g, const struct wire_message *m)

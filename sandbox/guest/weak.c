@@ -237,17 +237,9 @@ const char *launch_weak(struct guest_setup *setup, struct launched *ret)
  * meanwhile comes in the next round. */
 static void kill_orphans(bool (*known)(pid_t pid))
 {
-    static pid_t child[PROCESSES_MAX];
-    for (int round = 0, found = 1; found > 0 && round < KILL_ROUNDS; round++) {
-        found = 0;
-        for (int i = processes_children(getpid(), child) - 1; i >= 0; i--) {
-            if (known(child[i]))
-                continue;
-            kill(child[i], SIGKILL);
-            waitpid(child[i], NULL, 0);
-            found++;
-        }
-    }
+    for (int round = 0; round < KILL_ROUNDS; round++)
+        if (processes_end_children(known) == 0)
+            return;
 }
 
 void weak_clear(const struct weak_place *place, bool (*known)(pid_t pid))

@@ -16,7 +16,7 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { marked, memoryKb } from './lib/processes.mjs';
+import { groupOf, marked, memoryKb } from './lib/processes.mjs';
 import { build, have, ordinaryUser, pause, repository, root, sandquay, sanitized, scratch, skipSanitized, until } from './lib/product.mjs';
 import { connect } from './lib/wire.mjs';
 import { judge, schemasMissing } from './lib/trace.mjs';
@@ -223,18 +223,40 @@ for (const owner of owners) {
       }
       return most;
     }
+    // A daemon that goes on forking is missed by a look at /proc, but not by one at its process group.
+    const groups = new Set();
+    const found = (mark) => {
+      for (const { pid } of marked(mark)) {
+        try {
+          groups.add(groupOf(pid));
+        } catch { /* it has ended */ }
+      }
+      return groups.size > 1; // the one that stays, and the one that moves
+    };
+    const empty = (group) => {
+      try {
+        process.kill(-group, 0);
+      } catch (error) {
+        return error.code === 'ESRCH';
+      }
+      return false;
+    };
     const afterwards = {
-      gone: (mark) => until(() => marked(mark).length === 0, 'the marked processes are gone'),
+      gone: async (mark) => {
+        await until(() => marked(mark).length === 0, 'the marked processes are gone');
+        await until(() => [...groups].every(empty), 'their process groups are gone', 10000);
+        groups.clear();
+      },
       there: (mark) => until(() => marked(mark).length > 0, 'a daemon goes on until its sandbox ends'),
       end: async (mark) => {
-        await until(() => marked(mark).length > 0, 'the daemon runs');
+        await until(() => found(mark), 'the daemons run', 10000);
         const { code } = await wire.close();
         assert.equal(code, 0);
         ended();
         await afterwards.gone(mark);
       },
       kill: async (mark) => {
-        await until(() => marked(mark).length > 0, 'the daemon runs');
+        await until(() => found(mark), 'the daemons run', 10000);
         wire.process.kill('SIGKILL');
         await wire.exited;
         ended();

@@ -44,6 +44,11 @@ export function marked(mark) {
     read(`/proc/${one.pid}/cmdline`).includes(mark));
 }
 
+/** The process group of a process. */
+export function groupOf(pid) {
+  return Number(readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) \S+ \d+ /s, '').split(' ')[0]);
+}
+
 /** The directories of the cgroups that these processes are in, but not those of this process. */
 export function cgroupsOf(list) {
   const mounts = cgroupMounts();
