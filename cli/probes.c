@@ -297,11 +297,9 @@ static void probe_cgroups(struct probe_result *r)
         }
         sys = errno;
     }
-    result(
-        r, PROBE_WEAKER,
-        "%s: memory is bounded per process and watched in total; run as root, or in a "
-        "delegated scope: systemd-run --user --scope -p Delegate=yes sandquay ...",
-        strerror(sys));
+    result(r, PROBE_WEAKER,
+           "%s: memory is bounded per process and watched in total; run as root",
+           strerror(sys));
 }
 
 static void try_seccomp(struct outcome *o)

@@ -84,8 +84,7 @@ static void probe_user_scope(struct probe_result *r)
     else if (!getenv("XDG_RUNTIME_DIR"))
         say(r, PROBE_INFO, "no user session (XDG_RUNTIME_DIR is not set)");
     else if (run_quietly(argv) == 0)
-        say(r, PROBE_INFO,
-            "there is one: systemd-run --user --scope -p Delegate=yes sandquay ...");
+        say(r, PROBE_INFO, "systemd-run can make one; sandquay does not use it");
     else
         say(r, PROBE_INFO, "systemd-run cannot make one here");
 }

@@ -118,8 +118,7 @@ static const struct {
 static const char *fix_for(int level)
 {
     return level == 4 ? "allow user namespaces, or install bubblewrap"
-                      : "run it as root, or in a scope of your own: systemd-run --user "
-                        "--scope -p Delegate=yes sandquay ...";
+                      : "run it as root: only root has cgroups for its limits";
 }
 
 static bool tell(struct report *r, const struct session *s, const char *protection,

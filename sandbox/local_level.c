@@ -85,7 +85,6 @@ int local_level_check(const struct sandbox_config *config, int level, struct err
             "isolation level %d is required, and this machine gives level %d",
             config->require_level, level);
     if (config->require_level == 1)
-        return err_remedy(err, "run it as root, or in a scope of your own: systemd-run "
-                               "--user --scope -p Delegate=yes sandquay ...");
+        return err_remedy(err, "run it as root: only root has cgroups for its limits");
     return err_remedy(err, "`sandquay doctor` says what is missing and what to change");
 }
