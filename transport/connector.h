@@ -8,9 +8,15 @@
 
 struct connection;
 
+enum { CONNECTOR_HEADERS_MAX = 32 };
+
 struct connector_config {       /* borrowed for the connection's life */
     const char *url;            /* ws://127.0.0.1:7777/mcp */
     const struct secret *token; /* or NULL */
+    /* Further ones of every request, "Name: value", at most CONNECTOR_HEADERS_MAX;
+     * over HTTP only. */
+    const struct str *headers;
+    size_t header_count;
     /* The connection is gone, or cannot be had; the client has been told with
      * client_lost(). Once. */
     void (*lost)(void *ctx, const struct err *err);

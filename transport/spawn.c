@@ -192,6 +192,8 @@ static int start(const struct spawn_config *config, int in, int out, pid_t *ret_
     posix_spawnattr_init(&attr);
     posix_spawn_file_actions_adddup2(&actions, in, 0);
     posix_spawn_file_actions_adddup2(&actions, out, 1);
+    if (config->stderr_fd > 0)
+        posix_spawn_file_actions_adddup2(&actions, config->stderr_fd, 2);
     posix_spawnattr_setsigdefault(&attr, &all);
     posix_spawnattr_setsigmask(&attr, &none);
     posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK |

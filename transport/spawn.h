@@ -11,14 +11,14 @@ struct spawn_config {
     const char *const
         *argv; /* argv[0] is a path or is looked up in PATH; NULL-terminated */
     const char *const *env; /* complete environment */
+    int stderr_fd;          /* its stderr (borrowed); 0: ours */
     /* The server ended or closed its stdout; the client has been told with
      * client_lost(). */
     void (*lost)(void *ctx, int exit_code, int signal);
     void *ctx;
 };
 
-/* Starts the process and connects client (borrowed) to its pipes; its stderr is ours.
- */
+/* Starts the process and connects client (borrowed) to its pipes. */
 int spawn_new(struct spawn **ret_spawn, struct loop *loop, struct client *client,
               const struct spawn_config *config, struct err *err);
 /* To be called from the client's wake: sends its output. */

@@ -400,7 +400,7 @@ static int remove_last_words(void **state)
 static int spawn(struct spawned *s, const char *const *argv, struct err *err)
 {
     static const char *const env[] = {"PATH=/usr/bin:/bin", last_words, NULL};
-    struct spawn_config config = {argv, env, on_lost, s};
+    struct spawn_config config = {.argv = argv, .env = env, .lost = on_lost, .ctx = s};
     struct client_config client = {.name = "test", .version = "1"};
     *s = (struct spawned){.exit_code = -99};
     assert_int_equal(loop_new(&s->loop, err), 0);

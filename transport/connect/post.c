@@ -267,14 +267,16 @@ static void start(struct connection *c, struct post *p, const char *method,
                   const struct headers *h)
 {
     static const struct http_events events = {on_head, on_body, on_done};
-    struct str rows[HEADERS_MAX];
+    struct str rows[HEADERS_MAX + CONNECTOR_HEADERS_MAX];
     for (size_t i = 0, from = 0; i < h->count; from = h->ends[i++])
         rows[i] = (struct str){h->text.p + from, h->ends[i] - from};
+    for (size_t i = 0; i < c->config.header_count; i++)
+        rows[h->count + i] = c->config.headers[i];
     struct http_request request = {
         .method = method,
         .url = str_of(c->config.url),
         .headers = rows,
-        .header_count = h->count,
+        .header_count = h->count + c->config.header_count,
         .bearer = c->config.token,
         .body = buf_str(&p->body),
         .head_timeout_ms = HEAD_TIMEOUT_MS,
@@ -361,6 +363,8 @@ static int open_connection(struct connection **ret_connection, struct loop *loop
                 config->url);
         return err_remedy(err, "use https:");
     }
+    if (config->header_count > CONNECTOR_HEADERS_MAX)
+        return err_set(err, ERR_LIMIT, "more than %d headers", CONNECTOR_HEADERS_MAX);
     struct connection *c = mem_new(struct connection);
     struct http_config http = {.user_agent = "sandquay/" SANDQUAY_VERSION};
     c->config = *config;
