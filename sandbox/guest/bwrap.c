@@ -197,8 +197,7 @@ static void add_file(struct args *a, const char *flag, int fd, mode_t mode,
 static void add_files(struct args *a, const struct guest_setup *setup, uid_t uid)
 {
     struct etc_file file[ETC_FILES_MAX];
-    etc_collect(uid);
-    size_t count = etc_files(file, setup->plan.host_name);
+    size_t count = etc_files(file, setup->plan.host_name, uid);
     for (size_t i = 0; i < count; i++)
         add_file(a, "--file", memory_file(file[i].text), file[i].mode, file[i].path);
     add_file(a, "--ro-bind-data", open("/proc/self/exe", O_RDONLY), 0755, GUEST_INSIDE);

@@ -41,20 +41,27 @@ static const char *const copied[] = {
 enum { COPIED = sizeof copied / sizeof copied[0], FOUND_MAX = 24, MADE = 10 };
 _Static_assert(COPIED + FOUND_MAX + MADE <= ETC_FILES_MAX, "room for all files");
 
-static struct buf content[COPIED];
+/* A host's file, and what it was like when it was read. */
+struct copy {
+    char path[160];
+    bool there;
+    struct timespec changed;
+    off_t size;
+    ino_t inode;
+    struct buf text;
+};
+
+static struct copy content[COPIED], users, groups;
 static struct buf passwd, group;
 
 /* Where apt gets packages from. */
-static struct {
-    char path[160];
-    struct buf text;
-} found[FOUND_MAX];
+static struct copy found[FOUND_MAX];
 static int found_count;
 
 static void slurp(const char *path, struct buf *b)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    buf_init(b, FILE_MAX);
+    buf_reset(b, FILE_MAX);
     while (fd >= 0) {
         char *to = buf_reserve(b, 16384);
         ssize_t n = to ? read(fd, to, 16384) : -1;
@@ -63,6 +70,37 @@ static void slurp(const char *path, struct buf *b)
         b->n += (size_t)n;
     }
     fd_close(&fd);
+}
+
+/* Looks at the file, and reads it if that is not what was read before. Did it change?
+ */
+static bool renew(struct copy *c)
+{
+    struct stat st;
+    bool there = stat(c->path, &st) == 0, was = c->there;
+    c->there = there;
+    if (!there) {
+        buf_finish(&c->text);
+        return was;
+    }
+    if (was && c->inode == st.st_ino && c->size == st.st_size &&
+        c->changed.tv_sec == st.st_ctim.tv_sec &&
+        c->changed.tv_nsec == st.st_ctim.tv_nsec)
+        return false;
+    c->inode = st.st_ino;
+    c->size = st.st_size;
+    c->changed = st.st_ctim;
+    c->text.max = FILE_MAX;
+    if (!S_ISDIR(st.st_mode))
+        slurp(c->path, &c->text);
+    return true;
+}
+
+static bool renew_path(struct copy *c, const char *path)
+{
+    if (!c->path[0])
+        snprintf(c->path, sizeof c->path, "%s", path);
+    return renew(c);
 }
 
 /* Lines of system users or groups only: people's names are not the sandbox's business.
@@ -104,23 +142,23 @@ static bool names_somebody(struct str text)
 
 static void find_source(const char *path)
 {
-    struct buf text;
-    if (found_count == FOUND_MAX)
-        return;
-    slurp(path, &text);
-    if (text.n == 0 || names_somebody(buf_str(&text))) {
-        buf_finish(&text);
-        return;
-    }
-    snprintf(found[found_count].path, sizeof found[0].path, "%s", path);
-    found[found_count++].text = text;
+    if (found_count < FOUND_MAX)
+        snprintf(found[found_count++].path, sizeof found[0].path, "%s", path);
 }
 
 static void find_sources(void)
 {
     static const char dir[] = "/etc/apt/sources.list.d";
-    DIR *d = opendir(dir);
+    static struct copy listed;
+    if (!renew_path(&listed, dir) && found_count)
+        return;
+    for (int i = 0; i < found_count; i++) {
+        buf_finish(&found[i].text);
+        found[i] = (struct copy){.there = false};
+    }
+    found_count = 0;
     find_source("/etc/apt/sources.list");
+    DIR *d = opendir(dir);
     for (struct dirent *e; d && (e = readdir(d));) {
         char path[160];
         int n = snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
@@ -131,30 +169,39 @@ static void find_sources(void)
         closedir(d);
 }
 
-static void add_user(uid_t uid)
+static void keep_system(struct buf *to, const char *first, struct copy *from)
 {
-    buf_addf(&passwd, "user:x:%u:%u::/root:/bin/bash\n", uid, uid);
-    buf_addf(&group, "user:x:%u:\n", uid);
+    to->max = FILE_MAX;
+    buf_reset(to, FILE_MAX);
+    buf_addz(to, first);
+    keep_system_lines(to, buf_str(&from->text));
+    buf_finish(&from->text); /* with people's names */
 }
 
-void etc_collect(uid_t uid)
+void etc_collect(void)
 {
-    struct buf users, groups;
     for (int i = 0; i < COPIED; i++)
-        slurp(copied[i], &content[i]);
+        renew_path(&content[i], copied[i]);
     find_sources();
-    slurp("/etc/passwd", &users);
-    slurp("/etc/group", &groups);
-    buf_init(&passwd, FILE_MAX);
-    buf_init(&group, FILE_MAX);
-    buf_addz(&passwd, "root:x:0:0:root:/root:/bin/bash\n");
-    buf_addz(&group, "root:x:0:\n");
-    keep_system_lines(&passwd, buf_str(&users));
-    keep_system_lines(&group, buf_str(&groups));
-    if (uid != 0)
-        add_user(uid);
-    buf_finish(&users);
-    buf_finish(&groups);
+    for (int i = 0; i < found_count; i++)
+        if (renew(&found[i]) && names_somebody(buf_str(&found[i].text)))
+            buf_finish(&found[i].text);
+    if (renew_path(&users, "/etc/passwd") || !passwd.n)
+        keep_system(&passwd, "root:x:0:0:root:/root:/bin/bash\n", &users);
+    if (renew_path(&groups, "/etc/group") || !group.n)
+        keep_system(&group, "root:x:0:\n", &groups);
+}
+
+/* The list, and where processes inside are not root, who they are: "user". */
+static struct str with_user(struct buf *to, const struct buf *list, const char *user)
+{
+    if (!user[0])
+        return buf_str(list);
+    to->max = FILE_MAX;
+    buf_reset(to, FILE_MAX);
+    buf_adds(to, buf_str(list));
+    buf_addz(to, user);
+    return buf_str(to);
 }
 
 /* Everybody is root already: sudo runs its command. Where ids of others exist, -u
@@ -190,22 +237,28 @@ static size_t add(struct etc_file *to, size_t n, const char *path, struct str te
     return n + 1;
 }
 
-size_t etc_files(struct etc_file to[ETC_FILES_MAX], const char *host_name)
+size_t etc_files(struct etc_file to[ETC_FILES_MAX], const char *host_name, uid_t uid)
 {
-    static char hosts[256], name[80];
+    static struct buf all_users, all_groups;
+    static char hosts[256], name[80], user[64], group_of_user[64];
     size_t n = 0;
+    if (uid != 0) {
+        snprintf(user, sizeof user, "user:x:%u:%u::/root:/bin/bash\n", uid, uid);
+        snprintf(group_of_user, sizeof group_of_user, "user:x:%u:\n", uid);
+    }
     snprintf(name, sizeof name, "%.63s\n", host_name);
     snprintf(hosts, sizeof hosts,
              "127.0.0.1 localhost %.63s\n::1 localhost ip6-localhost\n", host_name);
     for (int i = 0; i < COPIED; i++)
-        if (content[i].n)
-            n = add(to, n, copied[i], buf_str(&content[i]), 0644);
+        if (content[i].text.n)
+            n = add(to, n, copied[i], buf_str(&content[i].text), 0644);
     for (int i = 0; i < found_count; i++)
-        n = add(to, n, found[i].path, buf_str(&found[i].text), 0644);
+        if (found[i].text.n)
+            n = add(to, n, found[i].path, buf_str(&found[i].text), 0644);
     n = add(to, n, "/etc/environment", STR(""), 0644); /* su wants it */
     n = add(to, n, "/etc/apt/apt.conf.d/90sandquay", STR(apt_settings), 0644);
-    n = add(to, n, "/etc/passwd", buf_str(&passwd), 0644);
-    n = add(to, n, "/etc/group", buf_str(&group), 0644);
+    n = add(to, n, "/etc/passwd", with_user(&all_users, &passwd, user), 0644);
+    n = add(to, n, "/etc/group", with_user(&all_groups, &group, group_of_user), 0644);
     n = add(to, n, "/etc/shadow", STR("root:*:::::::\n"), 0600);
     n = add(to, n, "/etc/hostname", str_of(name), 0644);
     n = add(to, n, "/etc/hosts", str_of(hosts), 0644);
@@ -217,10 +270,8 @@ size_t etc_files(struct etc_file to[ETC_FILES_MAX], const char *host_name)
     return add(to, n, "/opt/sandquay/bin/sudo", etc_sudo(), 0755);
 }
 
-static int put(const struct etc_file *file)
+static int put(int parent, const char *name, const struct etc_file *file)
 {
-    const char *name;
-    int parent = inside_parent(file->path, &name);
     if (str_starts(str_of(file->path), STR("/opt/sandquay/")))
         unlinkat(parent, name, 0); /* ours: renewed */
     int fd = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
@@ -229,28 +280,32 @@ static int put(const struct etc_file *file)
     ssize_t n = fd < 0 ? -1 : write(fd, file->text.p, file->text.n);
     int saved = errno;
     fd_close(&fd);
-    fd_close(&parent);
     errno = saved;
     return there || n == (ssize_t)file->text.n ? 0 : -1;
+}
+
+/* Does `path` lie in the same directory as `before`? */
+static bool same_directory(const char *path, const char *before)
+{
+    size_t n = (size_t)(strrchr(path, '/') - path);
+    return strncmp(path, before, n + 1) == 0 && !strchr(before + n + 1, '/');
 }
 
 int etc_write(const char *host_name)
 {
     struct etc_file file[ETC_FILES_MAX];
-    size_t count = etc_files(file, host_name);
-    int rc = 0;
-    for (size_t i = 0; i < count; i++)
-        rc |= put(&file[i]);
+    size_t count = etc_files(file, host_name, 0);
+    int rc = 0, parent = -1;
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        const char *name = strrchr(file[i].path, '/') + 1;
+        if (parent < 0 || !same_directory(file[i].path, file[i - 1].path)) {
+            fd_close(&parent);
+            parent = inside_parent(file[i].path, &name);
+        }
+        rc = parent < 0 ? -1 : put(parent, name, &file[i]);
+    }
+    int saved = errno;
+    fd_close(&parent);
+    errno = saved;
     return rc;
-}
-
-void etc_finish(void)
-{
-    for (int i = 0; i < COPIED; i++)
-        buf_finish(&content[i]);
-    for (int i = 0; i < found_count; i++)
-        buf_finish(&found[i].text);
-    found_count = 0;
-    buf_finish(&passwd);
-    buf_finish(&group);
 }

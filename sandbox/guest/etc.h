@@ -11,16 +11,16 @@ struct etc_file {
     mode_t mode;
 };
 
-/* Reads the host's files; before the host's root is left. Processes inside are `uid`:
- * root, or one that is called "user". */
-void etc_collect(uid_t uid);
-/* All of them, the made ones and the sudo shim included; how many. The texts are valid
- * until etc_finish(). */
-size_t etc_files(struct etc_file to[ETC_FILES_MAX], const char *host_name);
-/* Writes those that are not there yet into the root that is being built (inside.h). 0,
- * or -1 with errno. */
+/* Reads the host's files, those that changed since the last time; in the zygote, whose
+ * memory the guests inherit. */
+void etc_collect(void);
+/* All of them, the made ones and the sudo shim included; how many. Processes inside are
+ * `uid`: root, or one that is called "user". The texts are valid until the next call.
+ */
+size_t etc_files(struct etc_file to[ETC_FILES_MAX], const char *host_name, uid_t uid);
+/* Writes those that are not there yet into the root that is being built (inside.h), for
+ * root. 0, or -1 with errno. */
 int etc_write(const char *host_name);
-void etc_finish(void);
 
 /* A sudo that runs its command: everybody is root already, or nobody can be. */
 struct str etc_sudo(void);

@@ -2,17 +2,15 @@
 #include "base/fd.h"
 #include "sandbox/guest/changes.h"
 #include "sandbox/guest/lockdown.h"
-#include "sandbox/guest/transparent.h"
+#include "sandbox/guest/netns.h"
 #include "sandbox/guest/weak.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <grp.h>
-#include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -73,28 +71,6 @@ static void wait_for_zygote(struct guest *g, struct guest_setup *setup)
         give_up(g, "becoming root of the user namespace");
 }
 
-static int loopback_up(void)
-{
-    struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    int rc = fd < 0 ? -1 : ioctl(fd, SIOCSIFFLAGS, &request);
-    fd_close(&fd);
-    return rc;
-}
-
-/* Inside our network namespace; the server accepts on it in its own process. */
-static int proxy_listener(uint16_t port)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET,
-                             .sin_port = htons(port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1;
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-        bind(fd, (const struct sockaddr *)&at, sizeof at) < 0 || listen(fd, 256) < 0)
-        return -1;
-    return fd;
-}
-
 static void lock_down(struct guest *g, bool id_range)
 {
     if (lockdown_capabilities(id_range) < 0)
@@ -112,7 +88,7 @@ static void lock_down(struct guest *g, bool id_range)
 }
 
 static void set_up_namespaces(struct guest *g, struct guest_setup *setup,
-                              struct transparent *transparent)
+                              struct netns *ns)
 {
     const char *step = "";
     if (cgroup_enter_self(setup->entries) < 0)
@@ -120,14 +96,13 @@ static void set_up_namespaces(struct guest *g, struct guest_setup *setup,
     wait_for_zygote(g, setup);
     if (sethostname(setup->plan.host_name, strlen(setup->plan.host_name)) < 0)
         give_up(g, "host name");
-    if (loopback_up() < 0)
-        give_up(g, "loopback interface");
-    g->listener = proxy_listener(GUEST_PROXY_PORT);
-    if (g->listener < 0)
-        give_up(g, "proxy listener");
-    transparent_set_up(transparent);
+    netns_begin(ns);
     if (mounts_execute(&setup->plan, &g->layers, &step) < 0)
         give_up(g, step);
+    step = netns_enter(ns);
+    if (step)
+        give_up(g, step);
+    g->listener = ns->listener;
     if (setup->plan.workspace_overlay)
         changes_init(setup->plan.tree[TREE_WORKSPACE], setup->plan.workspace_upper);
 }
@@ -135,7 +110,7 @@ static void set_up_namespaces(struct guest *g, struct guest_setup *setup,
 /* bubblewrap has done the rest. */
 static void set_up_inside(struct guest *g)
 {
-    g->listener = proxy_listener(GUEST_PROXY_PORT);
+    g->listener = netns_proxy_listener(GUEST_PROXY_PORT);
     if (g->listener < 0)
         give_up(g, "proxy listener");
 }
@@ -148,7 +123,7 @@ static void set_up_weak(struct guest *g, const struct weak_place *weak)
     g->place[PLACE_WORKSPACE] = weak->workspace;
     g->place[PLACE_HOME] = weak->home;
     g->place[PLACE_TMP] = weak->tmp;
-    g->listener = proxy_listener(0);
+    g->listener = netns_proxy_listener(0);
     if (g->listener < 0 || getsockname(g->listener, (struct sockaddr *)&at, &n) < 0)
         give_up(g, "proxy listener");
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || chdir(weak->workspace) < 0)
@@ -178,9 +153,9 @@ static void tell_ready(struct guest *g)
 
 static void set_up(struct guest *g, struct guest_setup *setup)
 {
-    struct transparent transparent;
+    struct netns ns;
     if (setup->launcher == LAUNCH_NAMESPACES)
-        set_up_namespaces(g, setup, &transparent);
+        set_up_namespaces(g, setup, &ns);
     else if (setup->launcher == LAUNCH_LANDLOCK)
         set_up_weak(g, setup->weak);
     else
@@ -195,7 +170,7 @@ static void set_up(struct guest *g, struct guest_setup *setup)
     lock_down(g, setup->plan.id_range);
     tell_ready(g);
     if (setup->launcher == LAUNCH_NAMESPACES)
-        transparent_hand_over(&transparent, g);
+        transparent_hand_over(&ns.transparent, g);
 }
 
 static void serve_message(struct guest *g)

@@ -3,9 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static int root = -1;
@@ -13,6 +16,18 @@ static int root = -1;
 void inside_use(int fd)
 {
     root = fd;
+}
+
+/* All at once, where every component is what it should be. */
+static int open_at_once(const char *path, size_t n, uint64_t flags)
+{
+    char copy[PATH_MAX];
+    struct open_how how = {.flags = flags | O_PATH | O_NOFOLLOW | O_CLOEXEC,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+    while (n && *path == '/')
+        path++, n--;
+    snprintf(copy, sizeof copy, "%.*s", (int)n, path);
+    return (int)syscall(SYS_openat2, root, n ? copy : ".", &how, sizeof how);
 }
 
 /* NAME becomes NAME.displaced. */
@@ -42,10 +57,7 @@ static int step_into(int at, const char *name, mode_t mode)
         return -1;
     if (fd >= 0)
         return fd;
-    /* chmod, because mkdir leaves out the sticky bit */
-    if (mkdirat(at, name, 0700) < 0 || fchmodat(at, name, mode, 0) < 0)
-        return -1;
-    return open_dir(at, name);
+    return mkdirat(at, name, mode) < 0 ? -1 : open_dir(at, name);
 }
 
 /* Walks the first n bytes of path. */
@@ -71,21 +83,47 @@ static int walk(const char *path, size_t n, mode_t mode)
     return at;
 }
 
+static int find_or_walk(const char *path, size_t n, mode_t mode)
+{
+    int fd = open_at_once(path, n, O_DIRECTORY);
+    return fd < 0 ? walk(path, n, mode) : fd;
+}
+
 int inside_dir(const char *path, mode_t mode)
 {
-    return walk(path, strlen(path), mode);
+    return find_or_walk(path, strlen(path), mode);
+}
+
+int inside_make_dir(const char *path, mode_t mode)
+{
+    const char *name = strrchr(path, '/') + 1;
+    int parent = name == path + 1 ? root : inside_parent(path, &name);
+    int rc = parent < 0 ? -1 : mkdirat(parent, name, mode);
+    int saved = errno;
+    if (parent != root)
+        fd_close(&parent);
+    errno = saved;
+    if (rc == 0 || saved != EEXIST)
+        return rc;
+    int fd = inside_dir(path, mode);
+    rc = fd < 0 ? -1 : 0;
+    fd_close(&fd);
+    return rc;
 }
 
 int inside_parent(const char *path, const char **ret_name)
 {
     const char *slash = strrchr(path, '/');
     *ret_name = slash + 1;
-    return walk(path, (size_t)(slash - path), 0755);
+    return find_or_walk(path, (size_t)(slash - path), 0755);
 }
 
 int inside_find(const char *path)
 {
     const char *name;
+    int found = open_at_once(path, strlen(path), 0);
+    if (found >= 0 || errno == ENOENT)
+        return found;
     int parent = inside_parent(path, &name);
     int fd = parent < 0 ? -1 : openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     int saved = errno;

@@ -68,8 +68,9 @@ static int send_trees(int to, struct guest_setup *setup)
 static pid_t clone_guest(struct cgroup_set *groups, int *ret_pidfd)
 {
     struct clone_args args = {
-        .flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET |
-                 CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_PIDFD,
+        /* the network namespace comes later: netns.h */
+        .flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC |
+                 CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_PIDFD,
         .exit_signal = SIGCHLD,
         .pidfd = (uint64_t)(uintptr_t)ret_pidfd,
     };

@@ -3,6 +3,7 @@
  * 3. This process is the zygote: it makes sandboxes, and when the server has gone,
  * however that happened, it ends them, removes their cgroups and exits. */
 #include "base/fd.h"
+#include "sandbox/guest/etc.h"
 #include "sandbox/guest/launch.h"
 #include "sandbox/guest/prove.h"
 #include "sandbox/guest/sweep.h"
@@ -160,6 +161,8 @@ static void create(struct wire_message *m)
     for (int i = 0; i < TREE_COUNT; i++)
         setup.plan.tree[i] = -1;
     cgroup_make(&setup.groups, ++number, &request);
+    if (setup.launcher != LAUNCH_LANDLOCK)
+        etc_collect();
     start(c, &setup, m);
 }
 

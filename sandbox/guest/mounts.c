@@ -294,14 +294,6 @@ static int do_write(const char *target, const char *text)
     return n < 0 ? -1 : 0;
 }
 
-static int do_dir(const struct plan_step *s)
-{
-    int fd = inside_dir(s->target, (mode_t)s->flags);
-    int rc = fd < 0 ? -1 : 0;
-    fd_close(&fd);
-    return rc;
-}
-
 static int do_tree(const struct plan_step *s, int tree)
 {
     if (set_attributes(tree, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV) < 0)
@@ -314,7 +306,7 @@ static int run_step(const struct mount_plan *plan, const struct plan_step *s,
 {
     switch (s->op) {
     case PLAN_DIR:
-        return do_dir(s);
+        return inside_make_dir(s->target, (mode_t)s->flags);
     case PLAN_LINK:
         return do_link(s->source, s->target);
     case PLAN_HOSTLINK:
@@ -450,7 +442,6 @@ int mounts_execute(struct mount_plan *plan, uint32_t *ret_layers, const char **r
     static struct program program;
     struct program *p = &program;
     plan_make(&p->plan, plan);
-    etc_collect(0);
     clone_sources(p);
     *ret_step = "kept files";
     if (open_kept(plan) < 0)
@@ -472,7 +463,6 @@ int mounts_execute(struct mount_plan *plan, uint32_t *ret_layers, const char **r
     *ret_step = "files of /etc";
     if (etc_write(plan->host_name) < 0 || enter(ret_step) < 0)
         return -1;
-    etc_finish();
     fd_close(&root);
     umask(022);
     *ret_layers |= LAYER_MOUNTNS;
