@@ -124,6 +124,8 @@ void local_guest_overdue(void *box); /* the timer `answers` */
 int local_guest_message(struct box *box, struct wire_message *m);
 void local_guest_run(struct box *box, struct command *c,
                      const struct command_spec *spec);
+/* Runs a command that does nothing, for nobody. */
+void local_guest_warm(struct box *box);
 void local_guest_kill(struct box *box, struct command *c, int signum);
 void local_guest_file(struct box *box, struct file_op *op);
 void local_guest_halt(struct box *box, struct sandbox_op *op);

@@ -6,6 +6,7 @@
 #include "sandbox/file_error.h"
 #include "sandbox/local.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -42,7 +43,10 @@ static void watch_answers(struct box *box)
 void local_guest_overdue(void *ctx)
 {
     struct box *box = ctx;
-    sandbox_lost(box->sandbox, "its first process does not answer");
+    if (box->spare)
+        local_spare_drop(box->local);
+    else
+        sandbox_lost(box->sandbox, "its first process does not answer");
 }
 
 static struct pending *expect(struct box *box, enum pending_kind kind)
@@ -311,6 +315,31 @@ void local_guest_run(struct box *box, struct command *c,
         done(box, p);
         command_failed(c, &err);
     }
+}
+
+void local_guest_warm(struct box *box)
+{
+    struct err err;
+    struct guest_exec request = {0};
+    struct command_spec spec = {.command = STR(":")};
+    struct buf tail;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int fds[3] = {null, null, null};
+    buf_init(&tail, GUEST_MESSAGE_MAX - 1024);
+    write_exec(&tail, box, &spec, &request);
+    struct pending *p = expect(box, PENDING_EXEC); /* of no command */
+    if (null < 0 || send_message(box,
+                                 &(struct wire_out){.type = GUEST_EXEC,
+                                                    .id = p->id,
+                                                    .body = &request,
+                                                    .body_bytes = sizeof request,
+                                                    .tail = buf_str(&tail),
+                                                    .fds = fds,
+                                                    .fd_count = 3},
+                                 &err) < 0)
+        done(box, p); /* then its first command is the slow one */
+    buf_finish(&tail);
+    fd_close(&null);
 }
 
 /* signum 0: SIGKILL to everything that it started. */

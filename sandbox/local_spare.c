@@ -1,6 +1,7 @@
 /* One sandbox is kept ready after the first use, for the next that asks for nothing
- * special: it costs its taker no more than a command. Nobody's until then, it is not
- * counted, not listed, and goes with the zygote as the others do. */
+ * special: it costs its taker no more than a command. It has run an empty command, so
+ * that the kernel has seen the programs that every command needs. Nobody's until then,
+ * it is not counted, not listed, and goes with the zygote as the others do. */
 #include "base/log.h"
 #include "base/mem.h"
 #include "sandbox/local.h"

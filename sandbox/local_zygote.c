@@ -302,8 +302,10 @@ void local_box_ready(struct box *box)
     if (!box->created || !box->ready)
         return;
     loop_timer_stop(box->patience);
-    if (box->spare)
+    if (box->spare) {
+        local_guest_warm(box);
         return;
+    }
     int level = local_level(box->layers);
     if (local_level_check(&box->local->set->config, level, &err) < 0) {
         sandbox_failed(box->sandbox, &err);
