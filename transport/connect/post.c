@@ -10,7 +10,7 @@
 #include "mcp/protocol.h"
 #include "mcp/server.h"
 #include "net/http/client.h"
-#include "transport/connect/sse.h"
+#include "net/http/sse.h"
 #include "transport/connector.h"
 #include <stdio.h>
 #include <string.h>
@@ -123,13 +123,19 @@ static void on_head(void *ctx, int status)
         snprintf(c->session, sizeof c->session, "%.*s", STR_FMT(session));
 }
 
+static void on_event(void *ctx, struct str name, struct str data)
+{
+    (void)name; /* MCP knows one type of event */
+    on_message(ctx, data);
+}
+
 static void on_body(void *ctx, struct str bytes)
 {
     struct post *p = ctx;
     struct err err;
     if (!p->is_stream) {
         buf_adds(&p->answer, bytes);
-    } else if (sse_feed(&p->sse, bytes, on_message, p) < 0) {
+    } else if (sse_feed(&p->sse, bytes, on_event, p) < 0) {
         err_set(&err, ERR_LIMIT, "an event of the server is over %d MiB",
                 MCP_MESSAGE_IN_MAX >> 20);
         lose(p->connection, &err);

@@ -1,6 +1,6 @@
 /* Server-sent events: the same events whatever the pieces they come in. */
+#include "net/http/sse.h"
 #include "tests/unit/check.h"
-#include "transport/connect/sse.h"
 #include <string.h>
 
 struct seen {
@@ -8,10 +8,15 @@ struct seen {
     size_t n;
 };
 
-static void on_event(void *ctx, struct str data)
+static void on_event(void *ctx, struct str name, struct str data)
 {
     struct seen *seen = ctx;
-    assert_true(seen->n + data.n + 1 < sizeof seen->text);
+    assert_true(seen->n + name.n + data.n + 2 < sizeof seen->text);
+    if (name.n) {
+        memcpy(seen->text + seen->n, name.p, name.n);
+        seen->n += name.n;
+        seen->text[seen->n++] = '=';
+    }
     memcpy(seen->text + seen->n, data.p, data.n);
     seen->n += data.n;
     seen->text[seen->n++] = '|';
@@ -24,7 +29,7 @@ static void streams(void **state)
         const char *stream, *events; /* each ended by '|' */
     } rows[] = {
         {"data: {\"a\":1}\n\n", "{\"a\":1}|"},
-        {"event: message\nid: 1\ndata: x\n\ndata: y\n\n", "x|y|"},
+        {"event: message\nid: 1\ndata: x\n\ndata: y\n\n", "message=x|y|"},
         {"data:x\n\n", "x|"},
         {"data:  x\n\n", " x|"},
         {"data: one\ndata: two\n\n", "one\ntwo|"},
@@ -37,6 +42,10 @@ static void streams(void **state)
          "x|"},
         {"database: no\ndat: no\ndata: x\n\n", "x|"},
         {"\n\n\ndata: x\n\n\n\n", "x|"},
+        {"event: a\ndata: x\nevent: b\n\ndata: y\n\n", "b=x|y|"},
+        {"event: a\n\ndata: x\n\n", "x|"},
+        {"eventual: a\nevent\ndata: x\n\n", "x|"},
+        {"data:\ndata: x\n\n", "\nx|"},
         {"data: not ended\n", ""},
         {"data: not ended", ""},
         {"", ""},
@@ -77,6 +86,21 @@ static void limits(void **state)
                               on_event, &seen),
                      -1);
     assert_int_equal(seen.n, 0);
+    sse_finish(&sse);
+    sse_init(&sse, 20); /* a line that is whole in one piece */
+    assert_int_equal(
+        sse_feed(&sse, STR("data: 01234567890123456789\n\n"), on_event, &seen), 0);
+    assert_int_equal(seen.n, 21);
+    assert_int_equal(
+        sse_feed(&sse, STR("data: 012345678901234567890\n\n"), on_event, &seen), -1);
+    assert_int_equal(seen.n, 21);
+    sse_finish(&sse);
+    char name[SSE_NAME_MAX + 20] = "event: ";
+    memset(name + 7, 'n', SSE_NAME_MAX + 1);
+    name[SSE_NAME_MAX + 8] = '\n';
+    sse_init(&sse, 1000);
+    assert_int_equal(
+        sse_feed(&sse, (struct str){name, SSE_NAME_MAX + 9}, on_event, &seen), -1);
     sse_finish(&sse);
 }
 

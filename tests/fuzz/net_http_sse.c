@@ -1,7 +1,7 @@
 /* A stream of events cut where the first byte says: the same events as in one piece,
  * and nothing over the limit. */
 #include "base/mem.h"
-#include "transport/connect/sse.h"
+#include "net/http/sse.h"
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -9,11 +9,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { LIMIT = 200 };
 
-static void on_event(void *ctx, struct str data)
+static void on_event(void *ctx, struct str name, struct str data)
 {
     struct buf *all = ctx;
-    if (data.n == 0 || data.n > LIMIT)
+    if (data.n == 0 || data.n > LIMIT || name.n > SSE_NAME_MAX)
         abort();
+    buf_adds(all, name);
+    buf_addc(all, '\0');
     buf_adds(all, data);
     buf_addc(all, '\0');
 }
