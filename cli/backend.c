@@ -145,6 +145,11 @@ int backend_choose(const struct options *o, const struct places *places,
                  "local: --workspace is a directory of this machine");
         return 0;
     }
+    if (automatic && o->image) {
+        snprintf(chosen.why, sizeof chosen.why,
+                 "local: --image is a system for local sandboxes");
+        return 0;
+    }
     int found = find_credentials(err);
     if (found < 0)
         return -1;

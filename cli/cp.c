@@ -6,18 +6,17 @@
  * cannot lead elsewhere. */
 #include "base/fd.h"
 #include "cli/ask.h"
+#include "cli/child.h"
 #include "cli/verbs.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum { ARGS_MAX = OPTIONS_SERVER_ARGS_MAX + 16, KIND_BYTES = 64 };
@@ -108,37 +107,11 @@ static void side_env(struct side *s, const char *text)
     s->argv[s->argc++] = text;
 }
 
-/* Starts it with these descriptors as stdin and stdout (-1: none) and closes them. */
 static pid_t side_start(struct side *s, const char *command, int in, int out)
 {
-    posix_spawn_file_actions_t actions;
-    pid_t pid = -1;
     s->argv[s->argc++] = "--";
     s->argv[s->argc++] = command;
-    posix_spawn_file_actions_init(&actions);
-    if (in >= 0)
-        posix_spawn_file_actions_adddup2(&actions, in, 0);
-    else
-        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-    if (out >= 0)
-        posix_spawn_file_actions_adddup2(&actions, out, 1);
-    errno = posix_spawn(&pid, s->argv[0], &actions, NULL,
-                        (char *const *)(uintptr_t)s->argv, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    fd_close(&in);
-    fd_close(&out);
-    return errno ? -1 : pid;
-}
-
-static int wait_for(pid_t pid)
-{
-    int status = 0;
-    if (pid < 0)
-        return EXIT_CANNOT;
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR)
-            return EXIT_CANNOT;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    return child_start(s->argv, in, out);
 }
 
 static int open_pipe(int fds[2], struct err *err)
@@ -207,7 +180,7 @@ static int look(const struct copy *c, char kind[KIND_BYTES], struct err *err)
         n += (size_t)k;
     kind[n] = '\0';
     fd_close(&fds[0]);
-    return wait_for(pid);
+    return child_wait(pid);
 }
 
 /* The reading end's process. */
@@ -246,7 +219,7 @@ static pid_t start_writing(const struct copy *c, bool tree, const char *mode, in
 
 static int both(pid_t reader, pid_t writer)
 {
-    int status = wait_for(reader), written = wait_for(writer);
+    int status = child_wait(reader), written = child_wait(writer);
     return status ? status : written;
 }
 
@@ -258,7 +231,7 @@ static int into_sandbox(const struct copy *c, bool tree, const char *mode,
         int in = open(c->from.path, O_RDONLY | O_CLOEXEC);
         if (in < 0)
             return err_sys(err, errno, "%s", c->from.path);
-        return wait_for(start_writing(c, false, mode, in));
+        return child_wait(start_writing(c, false, mode, in));
     }
     if (open_pipe(fds, err) < 0)
         return -1;
@@ -304,7 +277,7 @@ static int file_to_host(const struct copy *c, const char *target, const char *mo
     if (fd < 0)
         return err_sys(err, errno, "%s", target);
     int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    int status = wait_for(start_reading(c, false, own));
+    int status = child_wait(start_reading(c, false, own));
     bool ok = status == 0 && fchmod(fd, bits) == 0 && rename(temporary, target) == 0;
     if (!ok) {
         int saved = errno;
@@ -341,7 +314,7 @@ static int stream(const struct copy *c, struct err *err)
 {
     char kind[KIND_BYTES];
     if (is_stream(&c->from))
-        return wait_for(start_writing(c, true, "755", fcntl(0, F_DUPFD_CLOEXEC, 3)));
+        return child_wait(start_writing(c, true, "755", fcntl(0, F_DUPFD_CLOEXEC, 3)));
     int status = look(c, kind, err);
     if (status == 0 && strncmp(kind, "dir", 3) != 0) {
         err_set(err, ERR_INVALID, "%s is not a directory", c->from.path);
@@ -349,7 +322,7 @@ static int stream(const struct copy *c, struct err *err)
     }
     if (status != 0)
         return status;
-    return wait_for(start_reading(c, true, fcntl(1, F_DUPFD_CLOEXEC, 3)));
+    return child_wait(start_reading(c, true, fcntl(1, F_DUPFD_CLOEXEC, 3)));
 }
 
 /* The exit status, or -1 with *err. */

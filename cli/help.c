@@ -12,6 +12,10 @@ static const char limits[] =
     "there\n"
     "                          waits until the changes are committed\n"
     "  --workspace-readonly    the same as --workspace-mode readonly\n"
+    "  --image FILE|DIR|NAME   the system that sandboxes have as their root instead of "
+    "this\n"
+    "                          machine's: a tar, a squashfs, a directory, or one of\n"
+    "                          `sandquay image`\n"
     "  --sandbox NAME          a named sandbox: its files are kept\n"
     "  --memory SIZE           of a sandbox, e.g. 512m (default 2g)\n"
     "  --pids N                processes and threads of a sandbox (default 512)\n"
@@ -61,6 +65,7 @@ void help_short(void)
         "serve\n"
         "  sandquay doctor           what this machine can protect, tried\n"
         "  sandquay sandboxes        named sandboxes; also: stop, rm, cp\n"
+        "  sandquay image            other systems as the root of sandboxes\n"
         "\n"
         "sandquay VERB --help tells more; sandquay --version the version.\n",
         SANDQUAY_VERSION);
@@ -106,6 +111,23 @@ static void help_aftercare(enum options_verb verb)
             "  sandquay cp ./project dev:src     sandquay cp dev:/root/logs ./logs\n\n"
             "%s",
             common);
+}
+
+static void help_image(void)
+{
+    printf(
+        "sandquay image build [--suite SUITE] [--include PACKAGES] NAME\n"
+        "sandquay image add FILE NAME\n"
+        "sandquay image list [--json]\n"
+        "sandquay image rm NAME\n\n"
+        "Systems for --image, kept with the sandboxes. `build` makes a Debian with\n"
+        "python, node, git and a compiler (mmdebstrap does it); `add` unpacks a tar\n"
+        "or a squashfs. Named sandboxes go on with the image they began with: what\n"
+        "is removed is missing for them.\n\n"
+        "  --suite SUITE           of Debian (default bookworm)\n"
+        "  --include PACKAGES      more of its packages, with commas\n"
+        "  --json                  the list as JSON\n"
+        "  -h, --help              this text\n");
 }
 
 static void help_vercel_api(void)
@@ -180,6 +202,8 @@ void help_verb(enum options_verb verb)
             limits);
     } else if (verb == OPTIONS_VERCEL_API) {
         help_vercel_api();
+    } else if (verb == OPTIONS_IMAGE) {
+        help_image();
     } else if (verb != OPTIONS_DOCTOR) {
         help_aftercare(verb);
     } else {

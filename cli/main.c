@@ -20,6 +20,7 @@ static const struct verb verbs[] = {
     {"stop", OPTIONS_STOP, stop_main},
     {"rm", OPTIONS_RM, rm_main},
     {"cp", OPTIONS_CP, cp_main},
+    {"image", OPTIONS_IMAGE, image_main},
     {"vercel-api", OPTIONS_VERCEL_API, vercel_api_main},
 };
 

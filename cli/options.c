@@ -131,6 +131,9 @@ enum flag {
     FLAG_BACKEND,
     FLAG_TOOLSETS,
     FLAG_WORKSPACE_MODE,
+    FLAG_IMAGE,
+    FLAG_SUITE,
+    FLAG_INCLUDE,
     FLAG_COMMIT,
     FLAG_JSON,
     FLAG_REQUIRE_LEVEL,
@@ -152,6 +155,7 @@ enum {
     TO_SERVER = OPTIONS_SERVE | RUNS,
     AFTERCARE = OPTIONS_SANDBOXES | OPTIONS_STOP | OPTIONS_RM | OPTIONS_CP,
     ANY = TO_SERVER | OPTIONS_DOCTOR | AFTERCARE | OPTIONS_VERCEL_API,
+    EVERY = ANY | OPTIONS_IMAGE,
     TO_SERVERS = TO_SERVER | OPTIONS_VERCEL_API,
 };
 
@@ -163,6 +167,9 @@ struct flag_row {
 
 static const struct flag_row rows[] = {
     {"--workspace", required_argument, FLAG_WORKSPACE, TO_SERVER},
+    {"--image", required_argument, FLAG_IMAGE, TO_SERVER},
+    {"--suite", required_argument, FLAG_SUITE, OPTIONS_IMAGE},
+    {"--include", required_argument, FLAG_INCLUDE, OPTIONS_IMAGE},
     {"--workspace-mode", required_argument, FLAG_WORKSPACE_MODE, TO_SERVER},
     {"--commit", no_argument, FLAG_COMMIT, OPTIONS_EXEC},
     {"--workspace-readonly", no_argument, FLAG_READONLY, TO_SERVER},
@@ -177,7 +184,8 @@ static const struct flag_row rows[] = {
     {"--network", required_argument, FLAG_NETWORK, TO_SERVERS},
     {"--network-deny", required_argument, FLAG_NETWORK_DENY, TO_SERVERS},
     {"--backend", required_argument, FLAG_BACKEND, ANY},
-    {"--json", no_argument, FLAG_JSON, OPTIONS_SANDBOXES | OPTIONS_DOCTOR},
+    {"--json", no_argument, FLAG_JSON,
+     OPTIONS_SANDBOXES | OPTIONS_DOCTOR | OPTIONS_IMAGE},
     {"--toolsets", required_argument, FLAG_TOOLSETS, OPTIONS_SERVE},
     {"--require-level", required_argument, FLAG_REQUIRE_LEVEL, ANY},
     {"--allow-weak-isolation", no_argument, FLAG_ALLOW_WEAK, ANY},
@@ -192,7 +200,7 @@ static const struct flag_row rows[] = {
     {"--state-dir", required_argument, FLAG_STATE_DIR, OPTIONS_VERCEL_API},
     {"--token-file", required_argument, FLAG_TOKEN_FILE, RUNS},
     {"--token-env", required_argument, FLAG_TOKEN_ENV, RUNS},
-    {"--help", no_argument, 'h', ANY},
+    {"--help", no_argument, 'h', EVERY},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
@@ -310,6 +318,15 @@ static int take(struct options *o, int flag, const char *text, struct err *err)
         return 0;
     case FLAG_WORKSPACE:
         o->workspace = text;
+        return 0;
+    case FLAG_IMAGE:
+        o->image = text;
+        return 0;
+    case FLAG_SUITE:
+        o->suite = text;
+        return 0;
+    case FLAG_INCLUDE:
+        o->include = text;
         return 0;
     case FLAG_SANDBOX:
         o->sandbox = text;

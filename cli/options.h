@@ -24,12 +24,13 @@ enum options_verb {
     OPTIONS_CP = 64,
     OPTIONS_SHELL = 128,
     OPTIONS_VERCEL_API = 256,
+    OPTIONS_IMAGE = 512,
 };
 
 struct options {
     struct sandbox_limits limits;
-    const char *workspace, *sandbox, *backend; /* NULL: not given */
-    int require_level;                         /* 0: not given */
+    const char *workspace, *image, *sandbox, *backend; /* NULL: not given */
+    int require_level;                                 /* 0: not given */
     bool allow_weak;
     bool workspace_readonly, workspace_overlay, verbose, help;
     unsigned toolsets;             /* TOOLSET_* bits */
@@ -39,6 +40,7 @@ struct options {
     struct listening listening; /* serve, vercel-api */
     bool log_json;
     const char *token, *state_dir; /* vercel-api; NULL: not given */
+    const char *suite, *include;   /* image; NULL: not given */
     /* exec */
     uint64_t timeout_ms; /* 0: not given */
     const char *timeout; /* as given */

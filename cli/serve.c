@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "cli/backend.h"
 #include "cli/host_network.h"
+#include "cli/images.h"
 #include "cli/serve_web.h"
 #include "cli/verbs.h"
 #include "mcp/server.h"
@@ -52,8 +53,16 @@ int serve_sandbox_config(const struct options *o, const struct places *places,
                 o->workspace_overlay ? "mode overlay" : "readonly");
         return err_remedy(err, "say which directory: --workspace DIR");
     }
+    static char image[PATH_MAX]; /* one server is all that a process has */
+    if (o->image && o->backend && strcmp(o->backend, "vercel") == 0) {
+        err_set(err, ERR_INVALID, "--image is for sandboxes of this machine");
+        return err_remedy(err, "leave it out, or --backend local");
+    }
+    if (o->image && images_find(places, o->image, image, err) < 0)
+        return -1;
     *ret_config = (struct sandbox_config){
         .limits = o->limits,
+        .image = o->image ? image : NULL,
         .workspace = o->workspace,
         .workspace_readonly = o->workspace_readonly,
         .workspace_overlay = o->workspace_overlay,

@@ -17,6 +17,7 @@ int sandboxes_main(int argc, char **argv);
 int stop_main(int argc, char **argv);
 int rm_main(int argc, char **argv);
 int cp_main(int argc, char **argv);
+int image_main(int argc, char **argv);
 int vercel_api_main(int argc, char **argv);
 
 /* One line "sandquay VERB: message; remedy" on stderr; returns status. */

@@ -155,6 +155,14 @@ void local_changes_finish(struct local *l);
 /* local_workspace.c: the host directory that becomes /workspace. "": none. */
 int local_workspace_find(const struct sandbox *sb, char to[4096], struct err *err);
 
+/* local_image.c: what begins with nothing gets the server's image, if there is one */
+void local_image_begin(const struct sandboxes *set, struct owned_spec *wish);
+/* The host directory that is its root, now "" if it has none. Errors:
+ * UNAVAILABLE when it is not there any more, or this way of launching has no images;
+ * DENIED when it is somebody else's. */
+int local_image_check(const struct sandbox *sb, enum zygote_launcher launcher,
+                      char to[4096], struct err *err);
+
 /* local_limits.c: INVALID when a limit is too small or beyond the machine. */
 int local_limits_check(const struct sandbox_spec *wish,
                        const struct sandbox_spec *in_force, struct err *err);

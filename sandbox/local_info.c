@@ -2,14 +2,20 @@
 #include "base/fd.h"
 #include "sandbox/local.h"
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-/* PRETTY_NAME of the host's os-release: its /usr is the sandbox's. */
-static void read_os(char *to, size_t room)
+/* PRETTY_NAME of what its /usr is from: the image, or the host. */
+static void read_os(struct str image, char *to, size_t room)
 {
-    char text[4096];
-    int fd = open("/etc/os-release", O_RDONLY | O_CLOEXEC);
+    char text[4096], root[4096];
+    struct open_how how = {.flags = O_RDONLY | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT};
+    snprintf(root, sizeof root, "%.*s/", STR_FMT(image));
+    int dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int fd = (int)syscall(SYS_openat2, dir, "etc/os-release", &how, sizeof how);
+    fd_close(&dir);
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
     fd_close(&fd);
     text[n > 0 ? n : 0] = '\0';
@@ -38,14 +44,11 @@ static const char *disk(const struct sandbox *sb, uint32_t layers)
 
 void local_describe(struct box *box)
 {
-    static char os[128];
     struct sandbox *sb = box->sandbox;
     uint32_t layers = box->layers;
     char *by = sb->limited_by;
     size_t room = sizeof sb->limited_by;
-    if (!os[0])
-        read_os(os, sizeof os);
-    snprintf(sb->os, sizeof sb->os, "%s", os);
+    read_os(sb->wish.spec.image, sb->os, sizeof sb->os);
     snprintf(sb->user, sizeof sb->user, "%s", layers & LAYER_USERNS ? "root" : "user");
     snprintf(sb->home, sizeof sb->home, "%s", box->home);
     snprintf(sb->cwd, sizeof sb->cwd, "%s", box->workspace);

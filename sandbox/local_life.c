@@ -126,6 +126,8 @@ static int settle_kept(struct sandbox *sb, struct local_ground *g,
         return -1;
     sb->created_ms = record->created_ms ? record->created_ms : sandbox_unix_ms();
     owned_spec_merge(&record->wish, &sb->wish.spec);
+    if (!sb->resumed && !snapshot.n)
+        local_image_begin(sb->set, &record->wish);
     owned_spec_set(&sb->wish, &record->wish.spec);
     record->created_ms = sb->created_ms;
     record->updated_ms = sandbox_unix_ms();
@@ -151,8 +153,10 @@ static int find_layers(struct sandbox *sb, struct local_ground *g, struct err *e
 {
     struct local_record record = {0};
     struct str snapshot = sb->wish.spec.snapshot;
-    if (snapshot.n == 0)
+    if (snapshot.n == 0) {
+        local_image_begin(sb->set, &sb->wish);
         return 0;
+    }
     int rc = local_layers_begin(sb->set, sb->owner, snapshot, sb->source[0], &record,
                                 &g->layers, err);
     owned_spec_merge(&record.wish, &sb->wish.spec);

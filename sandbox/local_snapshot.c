@@ -150,6 +150,8 @@ int local_layers_begin(struct sandboxes *set, uint64_t owner, struct str snapsho
     if (rc == 0) {
         if (settings)
             owned_spec_merge(&record->wish, &old.wish.spec);
+        owned_spec_merge(&record->wish,
+                         &(struct sandbox_spec){.image = old.wish.spec.image});
         put_on_top(record, snapshot, old.layers, old.layer_count);
         local_record_finish(&old);
         rc = collect_names(snapshots, record, ret_layers, err);

@@ -11,8 +11,8 @@ enum { BEGIN_MS = 100 }; /* after a sandbox is made: its first command goes firs
 static bool is_usual(const struct sandbox *sb)
 {
     const struct sandbox_spec *wish = &sb->wish.spec;
-    return !sb->kept && !wish->snapshot.n && !wish->image.n && !wish->memory_bytes &&
-           !wish->disk_bytes && !wish->cpu_millis && !wish->pids &&
+    return !sb->kept && !wish->snapshot.n && !wish->memory_bytes && !wish->disk_bytes &&
+           !wish->cpu_millis && !wish->pids &&
            !(sb->is_default && sb->set->config.workspace);
 }
 
@@ -26,6 +26,7 @@ static void make(void *ctx)
         return;
     struct sandbox *nobody = mem_new(struct sandbox);
     nobody->set = l->set;
+    local_image_begin(l->set, &nobody->wish);
     l->spare = local_box_new(l, nobody, &ground, &err);
     if (l->spare) {
         l->spare->spare = true;

@@ -171,10 +171,12 @@ static int ask_for_box(struct box *box, struct err *err)
     const struct sandbox_config *config = &box->local->set->config;
     struct sandbox *sb = box->sandbox;
     const struct sandbox_spec *spec = sandbox_in_force(sb);
-    char workspace[4096], files[4096] = "";
+    char workspace[4096], files[4096] = "", image[4096];
     if (local_workspace_find(sb, workspace, err) < 0)
         return -1;
     sb->workspace = workspace[0] ? config->workspace : NULL;
+    if (local_image_check(sb, box->launcher, image, err) < 0)
+        return -1;
     if (box->hold.dir >= 0)
         snprintf(files, sizeof files, "%.4000s/files", box->hold.path);
     struct zygote_create request = {
@@ -197,6 +199,7 @@ static int ask_for_box(struct box *box, struct err *err)
                              files,
                              box->ground.dir,
                              box->ground.names,
+                             image,
                              config->temp_dir};
     const int fds[] = {box->guest_end, box->hold.lock};
     for (size_t i = 0; i < CREATE_STRINGS; i++)
@@ -328,7 +331,9 @@ static void cannot_launch(struct box *box, int sys, struct str step)
         snprintf(box->refused, sizeof box->refused, "%.*s", STR_FMT(step));
         box->refused_sys = sys;
     }
-    if (!l->launched && local_level_may_fall(config, box->launcher, sys, step)) {
+    bool image = box->sandbox && box->sandbox->wish.spec.image.n;
+    if (!l->launched && !image &&
+        local_level_may_fall(config, box->launcher, sys, step)) {
         log_info("a sandbox: %.*s: %s; trying another way", STR_FMT(step),
                  strerror(sys));
         l->launcher = box->launcher + 1;

@@ -49,6 +49,7 @@ struct sandbox_config {
         *workspace; /* host directory for default sandboxes' /workspace, or NULL */
     bool workspace_readonly;
     bool workspace_overlay; /* what is written there waits for workspace_changes() */
+    const char *image; /* host directory that is the root of new sandboxes, or NULL */
     const char
         *default_name; /* name of the default sandbox, or NULL for an unnamed one */
     const char

@@ -10,6 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define ROOT_USER "root:x:0:0:root:/root:/bin/bash\n"
+#define ROOT_GROUP "root:x:0:\n"
+
 enum { FILE_MAX = 512 * 1024, SYSTEM_ID_LIMIT = 1000 };
 
 /* Copied as they are: none holds a secret. */
@@ -51,7 +54,7 @@ struct copy {
     struct buf text;
 };
 
-static struct copy content[COPIED], users, groups;
+static struct copy content[COPIED], users, groups, certificates;
 static struct buf passwd, group;
 
 /* Where apt gets packages from. */
@@ -186,10 +189,11 @@ void etc_collect(void)
     for (int i = 0; i < found_count; i++)
         if (renew(&found[i]) && names_somebody(buf_str(&found[i].text)))
             buf_finish(&found[i].text);
+    renew_path(&certificates, "/etc/ssl/certs/ca-certificates.crt");
     if (renew_path(&users, "/etc/passwd") || !passwd.n)
-        keep_system(&passwd, "root:x:0:0:root:/root:/bin/bash\n", &users);
+        keep_system(&passwd, ROOT_USER, &users);
     if (renew_path(&groups, "/etc/group") || !group.n)
-        keep_system(&group, "root:x:0:\n", &groups);
+        keep_system(&group, ROOT_GROUP, &groups);
 }
 
 /* The list, and where processes inside are not root, who they are: "user". */
@@ -233,47 +237,71 @@ struct str etc_sudo(void)
 static size_t add(struct etc_file *to, size_t n, const char *path, struct str text,
                   mode_t mode)
 {
-    to[n] = (struct etc_file){path, text, mode};
+    to[n] = (struct etc_file){path, text, mode, false};
     return n + 1;
+}
+
+/* Where the sandbox is in the network, and what every root gets. */
+static size_t add_common(struct etc_file *to, size_t n, const char *host_name,
+                         bool renewed)
+{
+    static char hosts[256], name[80];
+    size_t first = n;
+    snprintf(name, sizeof name, "%.63s\n", host_name);
+    snprintf(hosts, sizeof hosts,
+             "127.0.0.1 localhost %.63s\n::1 localhost ip6-localhost\n", host_name);
+    n = add(to, n, "/etc/hostname", str_of(name), 0644);
+    n = add(to, n, "/etc/hosts", str_of(hosts), 0644);
+    n = add(to, n, "/etc/resolv.conf",
+            STR("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"), 0644);
+    for (size_t i = first; i < n; i++)
+        to[i].renewed = renewed;
+    n = add(to, n, "/etc/nsswitch.conf",
+            STR("passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n"),
+            0644);
+    n = add(to, n, "/etc/environment", STR(""), 0644); /* su wants it */
+    n = add(to, n, "/etc/apt/apt.conf.d/90sandquay", STR(apt_settings), 0644);
+    n = add(to, n, "/opt/sandquay/bin/sudo", etc_sudo(), 0755);
+    to[n - 1].renewed = true;
+    return n;
+}
+
+/* An image has its own: what is there stays. */
+static size_t image_files(struct etc_file *to, const char *host_name)
+{
+    size_t n = 0;
+    n = add(to, n, "/etc/passwd", STR(ROOT_USER), 0644);
+    n = add(to, n, "/etc/group", STR(ROOT_GROUP), 0644);
+    if (certificates.text.n)
+        n = add(to, n, certificates.path, buf_str(&certificates.text), 0644);
+    return add_common(to, n, host_name, true);
 }
 
 size_t etc_files(struct etc_file to[ETC_FILES_MAX], const char *host_name, uid_t uid)
 {
     static struct buf all_users, all_groups;
-    static char hosts[256], name[80], user[64], group_of_user[64];
+    static char user[64], group_of_user[64];
     size_t n = 0;
     if (uid != 0) {
         snprintf(user, sizeof user, "user:x:%u:%u::/root:/bin/bash\n", uid, uid);
         snprintf(group_of_user, sizeof group_of_user, "user:x:%u:\n", uid);
     }
-    snprintf(name, sizeof name, "%.63s\n", host_name);
-    snprintf(hosts, sizeof hosts,
-             "127.0.0.1 localhost %.63s\n::1 localhost ip6-localhost\n", host_name);
     for (int i = 0; i < COPIED; i++)
         if (content[i].text.n)
             n = add(to, n, copied[i], buf_str(&content[i].text), 0644);
     for (int i = 0; i < found_count; i++)
         if (found[i].text.n)
             n = add(to, n, found[i].path, buf_str(&found[i].text), 0644);
-    n = add(to, n, "/etc/environment", STR(""), 0644); /* su wants it */
-    n = add(to, n, "/etc/apt/apt.conf.d/90sandquay", STR(apt_settings), 0644);
     n = add(to, n, "/etc/passwd", with_user(&all_users, &passwd, user), 0644);
     n = add(to, n, "/etc/group", with_user(&all_groups, &group, group_of_user), 0644);
     n = add(to, n, "/etc/shadow", STR("root:*:::::::\n"), 0600);
-    n = add(to, n, "/etc/hostname", str_of(name), 0644);
-    n = add(to, n, "/etc/hosts", str_of(hosts), 0644);
-    n = add(to, n, "/etc/resolv.conf",
-            STR("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"), 0644);
-    n = add(to, n, "/etc/nsswitch.conf",
-            STR("passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n"),
-            0644);
-    return add(to, n, "/opt/sandquay/bin/sudo", etc_sudo(), 0755);
+    return add_common(to, n, host_name, false);
 }
 
 static int put(int parent, const char *name, const struct etc_file *file)
 {
-    if (str_starts(str_of(file->path), STR("/opt/sandquay/")))
-        unlinkat(parent, name, 0); /* ours: renewed */
+    if (file->renewed)
+        unlinkat(parent, name, 0);
     int fd = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
                     file->mode);
     bool there = fd < 0 && errno == EEXIST; /* of an earlier run: the sandbox's own */
@@ -291,10 +319,10 @@ static bool same_directory(const char *path, const char *before)
     return strncmp(path, before, n + 1) == 0 && !strchr(before + n + 1, '/');
 }
 
-int etc_write(const char *host_name)
+int etc_write(const char *host_name, bool image)
 {
     struct etc_file file[ETC_FILES_MAX];
-    size_t count = etc_files(file, host_name, 0);
+    size_t count = image ? image_files(file, host_name) : etc_files(file, host_name, 0);
     int rc = 0, parent = -1;
     for (size_t i = 0; i < count && rc == 0; i++) {
         const char *name = strrchr(file[i].path, '/') + 1;

@@ -1,6 +1,7 @@
 /* The synthetic /etc: files that the sandbox gets as its own copies. */
 #pragma once
 #include "base/str.h"
+#include <stdbool.h>
 #include <sys/types.h>
 
 enum { ETC_FILES_MAX = 64 };
@@ -9,6 +10,7 @@ struct etc_file {
     const char *path;
     struct str text;
     mode_t mode;
+    bool renewed; /* written anew at every start; else what is there stays */
 };
 
 /* Reads the host's files, those that changed since the last time; in the zygote, whose
@@ -18,9 +20,9 @@ void etc_collect(void);
  * `uid`: root, or one that is called "user". The texts are valid until the next call.
  */
 size_t etc_files(struct etc_file to[ETC_FILES_MAX], const char *host_name, uid_t uid);
-/* Writes those that are not there yet into the root that is being built (inside.h), for
- * root. 0, or -1 with errno. */
-int etc_write(const char *host_name);
+/* Writes them into the root that is being built (inside.h), for root; over an image few
+ * of them. 0, or -1 with errno. */
+int etc_write(const char *host_name, bool image);
 
 /* A sudo that runs its command: everybody is root already, or nobody can be. */
 struct str etc_sudo(void);

@@ -21,14 +21,16 @@ static int make_trees(struct guest_setup *setup, pid_t pid, uid_t base)
     int userns = open(path, O_RDONLY | O_CLOEXEC);
     if (userns < 0)
         return -1;
-    setup->plan.tree[TREE_USR] = idmap_tree("/usr", userns);
-    setup->plan.tree[TREE_DPKG] = idmap_tree("/var/lib/dpkg", userns);
-    setup->plan.tree[TREE_ALTERNATIVES] = idmap_tree("/etc/alternatives", userns);
+    if (!setup->plan.image[0]) {
+        setup->plan.tree[TREE_USR] = idmap_tree("/usr", userns);
+        setup->plan.tree[TREE_DPKG] = idmap_tree("/var/lib/dpkg", userns);
+        setup->plan.tree[TREE_ALTERNATIVES] = idmap_tree("/etc/alternatives", userns);
+    }
     const char *dirs[] = {setup->plan.workspace, setup->plan.files,
-                          setup->plan.snapshots};
-    const int index[] = {TREE_WORKSPACE, TREE_FILES, TREE_SNAPSHOTS};
+                          setup->plan.snapshots, setup->plan.image};
+    const int index[] = {TREE_WORKSPACE, TREE_FILES, TREE_SNAPSHOTS, TREE_IMAGE};
     int rc = 0;
-    for (int i = 0; i < 3 && rc == 0; i++) {
+    for (size_t i = 0; i < sizeof index / sizeof index[0] && rc == 0; i++) {
         struct stat st;
         if (!dirs[i][0])
             continue;

@@ -157,7 +157,8 @@ static void create(struct wire_message *m)
                                      .workspace = string[CREATE_WORKSPACE],
                                      .files = string[CREATE_FILES],
                                      .snapshots = string[CREATE_SNAPSHOTS],
-                                     .lowers = string[CREATE_LOWERS]};
+                                     .lowers = string[CREATE_LOWERS],
+                                     .image = string[CREATE_IMAGE]};
     for (int i = 0; i < TREE_COUNT; i++)
         setup.plan.tree[i] = -1;
     cgroup_make(&setup.groups, ++number, &request);

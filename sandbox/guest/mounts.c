@@ -30,6 +30,7 @@ enum { MNT_DETACH_FLAG = 2 };
 #define ROOT "/tmp/root"
 #define LAYERS "/tmp/layers"
 #define STORE "store"
+#define IMAGE "image"
 #define SAFE (MS_NOSUID | MS_NODEV)
 
 struct program {
@@ -221,20 +222,32 @@ static int do_overlay(const struct mount_plan *plan, const struct plan_step *s)
     return overlay_mount(&o, upper, work, inside_dir(s->target, 0755));
 }
 
-/* The root itself over the snapshots. */
+static int attach_layer(int tree, const char *at)
+{
+    return tree < 0 ||
+                   set_attributes(tree, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
+                                            MOUNT_ATTR_NODEV) < 0 ||
+                   make_layer(at) < 0 || attach(tree, at) < 0
+               ? -1
+               : 0;
+}
+
+/* The root itself over the snapshots and the image. */
 static int root_overlay(const struct mount_plan *plan, const char **ret_step)
 {
     struct overlay o = {.n = 0};
-    int tree = plan->tree[TREE_SNAPSHOTS];
+    bool image = plan->image[0];
     *ret_step = "snapshots";
-    if (tree < 0 ||
-        set_attributes(tree, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV) <
-            0 ||
-        make_layer(LAYERS "/" STORE) < 0 || attach(tree, LAYERS "/" STORE) < 0 ||
-        make_layer(LAYERS "/root-work") < 0 || chdir(LAYERS) < 0)
+    if (plan->lowers[0] &&
+        attach_layer(plan->tree[TREE_SNAPSHOTS], LAYERS "/" STORE) < 0)
         return -1;
-    *ret_step = "root over snapshots";
-    overlay_lowers(&o, plan->lowers, "root", NULL);
+    *ret_step = "image";
+    if (image && attach_layer(plan->tree[TREE_IMAGE], LAYERS "/" IMAGE) < 0)
+        return -1;
+    *ret_step = image ? "root over the image" : "root over snapshots";
+    if (make_layer(LAYERS "/root-work") < 0 || chdir(LAYERS) < 0)
+        return -1;
+    overlay_lowers(&o, plan->lowers, "root", image ? IMAGE : NULL);
     return overlay_mount(&o, ROOT, LAYERS "/root-work",
                          open(ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC));
 }
@@ -384,12 +397,17 @@ static int open_kept(struct mount_plan *plan)
     if (*workspace < 0 && plan->workspace_overlay)
         *workspace = open_tree(plan->workspace, AT_SYMLINK_NOFOLLOW);
     int *files = &plan->tree[TREE_FILES], *snapshots = &plan->tree[TREE_SNAPSHOTS];
+    int *image = &plan->tree[TREE_IMAGE];
+    if (*image < 0 && plan->image[0])
+        *image = open_tree(plan->image, AT_SYMLINK_NOFOLLOW);
     if (*files < 0 && plan->files[0])
         *files = open_tree(plan->files, AT_SYMLINK_NOFOLLOW);
     if (*snapshots < 0 && plan->snapshots[0])
         *snapshots = open_tree(plan->snapshots, AT_SYMLINK_NOFOLLOW);
-    return (plan->files[0] && *files < 0) || (plan->snapshots[0] && *snapshots < 0) ? -1
-                                                                                    : 0;
+    return (plan->files[0] && *files < 0) || (plan->snapshots[0] && *snapshots < 0) ||
+                   (plan->image[0] && *image < 0)
+               ? -1
+               : 0;
 }
 
 /* Nothing of the sandbox can reach these: pid 1 alone holds them. */
@@ -421,7 +439,7 @@ static int base_mounts(const struct mount_plan *plan, const char **ret_step)
         return -1;
     if (make_layer(ROOT) < 0 || make_layer(LAYERS) < 0)
         return -1;
-    if (plan->lowers[0])
+    if (plan->lowers[0] || plan->image[0])
         return root_overlay(plan, ret_step);
     *ret_step = "bind of the root";
     return mount(ROOT, ROOT, NULL, MS_BIND, NULL);
@@ -458,13 +476,14 @@ int mounts_execute(struct mount_plan *plan, uint32_t *ret_layers, const char **r
         return -1;
     fd_close(&plan->tree[TREE_FILES]);
     fd_close(&plan->tree[TREE_SNAPSHOTS]);
+    fd_close(&plan->tree[TREE_IMAGE]);
     if (plan->workspace_overlay)
         open_workspace_layers(plan);
     *ret_step = "files of /etc";
-    if (etc_write(plan->host_name) < 0 || enter(ret_step) < 0)
+    if (etc_write(plan->host_name, plan->image[0] != 0) < 0 || enter(ret_step) < 0)
         return -1;
     fd_close(&root);
     umask(022);
-    *ret_layers |= LAYER_MOUNTNS;
+    *ret_layers |= LAYER_MOUNTNS | (plan->image[0] ? LAYER_OVERLAY : 0u);
     return 0;
 }

@@ -36,6 +36,18 @@ static const struct plan_step skeleton[] = {
     {PLAN_HOSTLINK, "/libx32", "/libx32", 0, NULL, true},
 };
 
+/* Over an image, which has the rest. */
+static const struct plan_step image_skeleton[] = {
+    {PLAN_DIR, "/dev", NULL, 0755, NULL, false},
+    {PLAN_DIR, "/etc", NULL, 0755, NULL, false},
+    {PLAN_DIR, "/proc", NULL, 0555, NULL, false},
+    {PLAN_DIR, "/tmp", NULL, 01777, NULL, false},
+    {PLAN_DIR, "/run", NULL, 0755, NULL, false},
+    {PLAN_DIR, "/root", NULL, 0700, NULL, false},
+    {PLAN_DIR, "/var", NULL, 0755, NULL, false},
+    {PLAN_DIR, "/workspace", NULL, 0755, NULL, false},
+};
+
 /* What belongs to one run only, where the rest is kept. */
 static const struct plan_step fresh[] = {
     {PLAN_TMPFS, "/run", NULL, SAFE, "mode=755,size=16m,nr_inodes=4096", false},
@@ -99,6 +111,9 @@ static const struct plan_step proc_end[] = {
     {PLAN_COVER, "/proc/sysrq-trigger", NULL, 0, NULL, true},
     {PLAN_COVER, "/proc/config.gz", NULL, 0, NULL, true},
     {PLAN_COVER, "/proc/latency_stats", NULL, 0, NULL, true},
+};
+
+static const struct plan_step host_covers[] = {
     /* seen through a writable /usr, what only root may read would be root's here */
     {PLAN_COVER, "/usr/local/etc", NULL, 0, NULL, true},
 };
@@ -138,19 +153,29 @@ static void add_directory(struct plan *p, const struct mount_plan *plan, int ind
         add(p, (struct plan_step){PLAN_BIND_RW, target, host, 0, NULL, false});
 }
 
+static void add_host(struct plan *p, const struct mount_plan *wanted)
+{
+    add_tree(p, wanted, TREE_USR, "/usr", true);
+    add_tree(p, wanted, TREE_DPKG, "/var/lib/dpkg", true);
+    add_tree(p, wanted, TREE_ALTERNATIVES, "/etc/alternatives", true);
+    ADD_ALL(p, etc_dirs);
+}
+
 void plan_make(struct plan *p, const struct mount_plan *wanted)
 {
     p->count = 0;
     snprintf(p->pids, sizeof p->pids, "%u", wanted->pids < 301 ? 301 : wanted->pids);
     snprintf(p->devpts, sizeof p->devpts, "newinstance,ptmxmode=0666,mode=0620%s",
              wanted->id_range ? ",gid=5" : "");
-    ADD_ALL(p, skeleton);
-    if (wanted->files[0])
+    bool image = wanted->image[0];
+    if (image)
+        ADD_ALL(p, image_skeleton);
+    else
+        ADD_ALL(p, skeleton);
+    if (wanted->files[0] || image)
         ADD_ALL(p, fresh);
-    add_tree(p, wanted, TREE_USR, "/usr", true);
-    add_tree(p, wanted, TREE_DPKG, "/var/lib/dpkg", true);
-    add_tree(p, wanted, TREE_ALTERNATIVES, "/etc/alternatives", true);
-    ADD_ALL(p, etc_dirs);
+    if (!image)
+        add_host(p, wanted);
     ADD_ALL(p, dev);
     add(p, (struct plan_step){PLAN_FS, "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
                               p->devpts, false});
@@ -158,6 +183,8 @@ void plan_make(struct plan *p, const struct mount_plan *wanted)
     add(p, (struct plan_step){PLAN_WRITE, "/proc/sys/kernel/pid_max", NULL, 1, p->pids,
                               true});
     ADD_ALL(p, proc_end);
+    if (!image)
+        ADD_ALL(p, host_covers);
     if (wanted->workspace_overlay)
         add(p, (struct plan_step){PLAN_OVERLAY, "/workspace", NULL, TREE_WORKSPACE,
                                   NULL, false});

@@ -15,6 +15,7 @@ enum {
     TREE_WORKSPACE,
     TREE_FILES,
     TREE_SNAPSHOTS,
+    TREE_IMAGE,
     TREE_COUNT,
 };
 
@@ -32,6 +33,9 @@ struct mount_plan {
     /* What the root lies upon: directory of the snapshots, and the names of those in
      * it, newest first, each followed by a space. Both "" when it lies on nothing. */
     const char *snapshots, *lowers;
+    /* A root directory of another system, which the root lies upon; or "": the host's
+     * /usr and parts of its /etc. */
+    const char *image;
     int tree[TREE_COUNT];
 };
 

@@ -132,6 +132,7 @@ enum zygote_string {
     CREATE_FILES,     /* host directory that holds the kept root, or "" for tmpfs */
     CREATE_SNAPSHOTS, /* host directory of snapshots that the root lies upon, or "" */
     CREATE_LOWERS,    /* which ones, newest first, each followed by a space */
+    CREATE_IMAGE,     /* host directory that is the root instead of the host's, or "" */
     CREATE_TEMP,      /* host directory for what LAUNCH_LANDLOCK keeps on disk */
     CREATE_STRINGS,
 };
