@@ -80,3 +80,22 @@ int base64_decode(struct buf *b, struct str s, struct err *err)
     b->n = before + out;
     return 0;
 }
+
+/* In the other alphabet, and with the padding that is left out there. */
+int base64url_decode(struct buf *b, struct str s, struct err *err)
+{
+    struct buf plain;
+    if (s.n % 4 == 1)
+        return err_set(err, ERR_INVALID, "base64url: no text has the length %zu", s.n);
+    buf_init(&plain, s.n + 4);
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        bool foreign = c == '+' || c == '/' || c == '=';
+        buf_addc(&plain, (char)(foreign ? ' ' : c == '-' ? '+' : c == '_' ? '/' : c));
+    }
+    while (plain.n % 4)
+        buf_addc(&plain, '=');
+    int rc = base64_decode(b, buf_str(&plain), err);
+    buf_finish(&plain);
+    return rc;
+}

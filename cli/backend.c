@@ -103,12 +103,11 @@ static int use_vercel(const struct places *places,
     const char *url = from_environment("VERCEL_SANDBOX_API_URL");
     if (url && check_url(url, err) < 0)
         return -1;
-    const char *ca = from_environment("SSL_CERT_FILE");
     chosen.config = (struct vercel_config){
         .credentials = &chosen.credentials,
         .api_url = url ? url : VERCEL_API_URL,
         .account_url = url ? url : VERCEL_ACCOUNT_URL,
-        .ca_file = ca ? ca : from_environment("CURL_CA_BUNDLE"),
+        .ca_file = places_ca_file(),
     };
     if (module_open(places, "vercel", &entries, err) < 0)
         return -1;

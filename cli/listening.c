@@ -6,6 +6,10 @@ enum listening_number {
     NUMBER_LISTEN = LISTENING_FLAG_FIRST,
     NUMBER_TOKEN_FILE,
     NUMBER_TOKEN_ENV,
+    NUMBER_OAUTH_ISSUER,
+    NUMBER_OAUTH_RESOURCE,
+    NUMBER_OAUTH_AUDIENCE,
+    NUMBER_OAUTH_SCOPE,
     NUMBER_NO_AUTH,
     NUMBER_ALLOW_HOST,
     NUMBER_ALLOW_ORIGIN,
@@ -38,6 +42,12 @@ static const struct listening_flag flags[] = {
      "who may connect, a line each: TOKEN or NAME TOKEN; each "
      "name has its own sandboxes"},
     {"--token-env", "VAR", "the token is in this environment variable"},
+    {"--oauth-issuer", "URL", "whose access tokens (JWT) are good, too; docs/serve.md"},
+    {"--oauth-resource", "URL", "how clients reach this server: https://host/mcp"},
+    {"--oauth-audience", "AUD",
+     "what tokens must name instead of the resource; "
+     "repeatable"},
+    {"--oauth-scope", "WORDS", "that a token must have, all of them"},
     {"--no-auth", NULL, "no token: on loopback and unix sockets only"},
     {"--allow-host", "NAME", "a further name of this server; repeatable"},
     {"--allow-origin", "ORIGIN", "of web pages that may connect; repeatable"},
@@ -178,6 +188,17 @@ int listening_take(struct listening *l, int flag, const char *text, struct err *
     case NUMBER_TOKEN_ENV:
         l->token_env = text;
         return 0;
+    case NUMBER_OAUTH_ISSUER:
+        l->oauth_issuer = text;
+        return 0;
+    case NUMBER_OAUTH_RESOURCE:
+        l->oauth_resource = text;
+        return 0;
+    case NUMBER_OAUTH_AUDIENCE:
+        return take_name(l->audiences, &l->audience_count, text, err);
+    case NUMBER_OAUTH_SCOPE:
+        l->oauth_scope = text;
+        return 0;
     case NUMBER_NO_AUTH:
         l->no_auth = true;
         return 0;
@@ -207,9 +228,14 @@ int listening_check(const struct listening *l, struct err *err)
     }
     if (!l->tls_cert != !l->tls_key)
         return err_set(err, ERR_INVALID, "--tls-cert and --tls-key go together");
+    if (!l->oauth_issuer &&
+        (l->oauth_resource || l->oauth_scope || l->audience_count)) {
+        err_set(err, ERR_INVALID, "--oauth-... without an issuer");
+        return err_remedy(err, "add --oauth-issuer https://auth.example.com");
+    }
     if (!l->no_auth)
         return 0;
-    if (l->token_file || l->token_env)
+    if (l->token_file || l->token_env || l->oauth_issuer)
         return err_set(err, ERR_INVALID, "--no-auth and a token exclude each other");
     for (size_t i = 0; i < l->address_count; i++)
         if (!l->addresses[i].local) {

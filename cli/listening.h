@@ -18,8 +18,10 @@ struct listening {
     struct listen_address addresses[LISTENING_ADDRESSES_MAX];
     size_t address_count;
     const char *token_file, *token_env, *tls_cert, *tls_key;
+    const char *oauth_issuer, *oauth_resource, *oauth_scope;
     struct str hosts[LISTENING_NAMES_MAX], origins[LISTENING_NAMES_MAX];
-    size_t host_count, origin_count;
+    struct str audiences[LISTENING_NAMES_MAX]; /* of OAuth tokens */
+    size_t host_count, origin_count, audience_count;
     bool no_auth, trust_proxy, any; /* any: a flag of these was given */
     struct web_limits limits;
 };
@@ -46,8 +48,8 @@ struct tokens {
 };
 /* Adds those of `text`. INVALID with the line's number, never with a token. */
 int tokens_parse(struct tokens *tokens, struct str text, struct err *err);
-/* From --token-file and --token-env; without either one that is made here. *ret_made:
- * that one, or NULL. */
+/* From --token-file and --token-env; without either, and without OAuth, one that is
+ * made here. *ret_made: that one, or NULL. */
 int tokens_find(struct tokens *tokens, const struct listening *l, const char **ret_made,
                 struct err *err);
 void tokens_finish(struct tokens *tokens); /* wipes them */

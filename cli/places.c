@@ -75,3 +75,14 @@ int places_find(struct places *places, struct err *err)
         return join(places->executable, "/proc/self/exe", "", "", err);
     return 0;
 }
+
+const char *places_ca_file(void)
+{
+    static const char *const variables[] = {"SSL_CERT_FILE", "CURL_CA_BUNDLE"};
+    for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
+        const char *value = getenv(variables[i]);
+        if (value && value[0])
+            return value;
+    }
+    return NULL;
+}

@@ -16,3 +16,6 @@ int places_find(struct places *places, struct err *err);
  * ../libexec/sandquay. That it is there is not promised. */
 int places_beside(const struct places *places, const char *file,
                   char ret_path[PATH_MAX], struct err *err);
+/* A file of certificates to trust instead of the system's, as OpenSSL and curl are told
+ * of one: $SSL_CERT_FILE or $CURL_CA_BUNDLE; NULL: neither. */
+const char *places_ca_file(void);

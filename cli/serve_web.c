@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "cli/listening.h"
 #include "cli/module.h"
+#include "cli/oauth.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@ struct serve_web {
     struct serve_web_config config;
     const struct web *module;
     struct web_server *server;
+    struct oauth oauth;
 };
 
 static void on_owner_gone(void *ctx, uint64_t owner)
@@ -123,7 +125,9 @@ static int start(struct serve_web *w, const struct listening *l,
                  const struct tokens *tokens, struct err *err)
 {
     const void *entries;
-    if (module_open(w->config.places, "web", &entries, err) < 0)
+    struct loop *loop = w->config.tools->loop;
+    if (module_open(w->config.places, "web", &entries, err) < 0 ||
+        oauth_new(&w->oauth, loop, w->config.places, l, tokens, err) < 0)
         return -1;
     w->module = entries;
     struct web_config config = {
@@ -134,6 +138,8 @@ static int start(struct serve_web *w, const struct listening *l,
         .address_count = l->address_count,
         .tokens = tokens->rows,
         .token_count = tokens->count,
+        .oauth = w->oauth.entries,
+        .authority = w->oauth.authority,
         .hosts = l->hosts,
         .host_count = l->host_count,
         .origins = l->origins,
@@ -148,7 +154,7 @@ static int start(struct serve_web *w, const struct listening *l,
     };
     w->module->limits_default(&config.limits);
     merge_limits(&config.limits, l);
-    return w->module->server_new(&w->server, w->config.tools->loop, &config, err);
+    return w->module->server_new(&w->server, loop, &config, err);
 }
 
 int serve_web_new(struct serve_web **ret_web, const struct serve_web_config *config,
@@ -184,5 +190,6 @@ void serve_web_free(struct serve_web *w)
         return;
     if (w->module)
         w->module->server_free(w->server);
+    oauth_finish(&w->oauth);
     mem_free(w);
 }

@@ -191,7 +191,7 @@ int tokens_find(struct tokens *tokens, const struct listening *l, const char **r
         return -1;
     if (l->token_env && take_env(tokens, l->token_env, err) < 0)
         return -1;
-    if (tokens->count)
+    if (tokens->count || l->oauth_issuer)
         return 0;
     if (make(tokens, err) < 0)
         return -1;

@@ -46,7 +46,8 @@ setup_build_tools() {
   install_missing "what the build needs" gcc=gcc libc6-dev=/usr/include/stdio.h cmake=cmake \
     ninja-build=ninja libuv1-dev=/usr/include/uv.h libjsmn-dev=/usr/include/jsmn.h \
     'libcurl4-openssl-dev=/usr/include/*/curl/curl.h' libarchive-dev=/usr/include/archive.h \
-    libwebsockets-dev=/usr/include/libwebsockets.h libssl-dev=/usr/include/openssl/ssl.h
+    libwebsockets-dev=/usr/include/libwebsockets.h libssl-dev=/usr/include/openssl/ssl.h \
+    libcjose-dev=/usr/include/cjose/cjose.h
 }
 
 # The sandbox shows the machine's own /usr: python3 and node are there for the README's example.

@@ -96,6 +96,29 @@ static void base64(void **state)
     buf_finish(&b);
 }
 
+static void base64url(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *plain, *coded;
+    } good[] = {
+        {"", ""}, {"f", "Zg"}, {"fo", "Zm8"}, {"foo", "Zm9v"}, {"\xfb\xff", "-_8"}};
+    static const char *const bad[] = {"Z", "Zg==", "+_8", "-/8", "Zh", "Zm 8", "Zm8Zm"};
+    struct buf b;
+    struct err err;
+    buf_init(&b, 4096);
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        assert_int_equal(base64url_decode(&b, str_of(good[i].coded), &err), 0);
+        assert_true(str_eq(buf_str(&b), str_of(good[i].plain)));
+        buf_reset(&b, 4096);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_int_equal(base64url_decode(&b, str_of(bad[i]), &err), -1);
+        assert_int_equal(b.n, 0);
+    }
+    buf_finish(&b);
+}
+
 static void errors(void **state)
 {
     (void)state;
@@ -123,6 +146,7 @@ int main(void)
         cmocka_unit_test(arenas_do_not_move),
         cmocka_unit_test(utf8),
         cmocka_unit_test(base64),
+        cmocka_unit_test(base64url),
         cmocka_unit_test(errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,7 +16,8 @@ enum exchange_state {
 struct exchange {
     struct conn *conn;
     enum exchange_state state;
-    struct arena arena; /* of the head */
+    struct arena arena;     /* of the head */
+    struct web_later later; /* whose it is, when that is not known yet */
     struct http_head head;
     enum http_route route;
     size_t body_bytes; /* announced, counted at the principal */

@@ -20,6 +20,7 @@ enum {
     BODY_RATE = 64 * 1024,  /* bytes a second that a slow client must reach */
     METRICS_MAX = 1024 * 1024,
     REPEATED_MAX = 16,
+    HELD_BODY = 1024 * 1024, /* of a request whose sender is not known yet */
 };
 
 /* 4.1.6 takes "cancel" for "at once", so a timer is never cancelled: when it is called,
@@ -90,6 +91,7 @@ void http_release(struct conn *conn)
         return;
     conn->exchange = NULL;
     log_request(ex);
+    web_forget(conn, &ex->later);
     http_session_detach(ex);
     release_body(ex);
     if (ex->counted)
@@ -151,11 +153,26 @@ static void answer_metrics(struct exchange *ex)
 /* healthz: the process turns. readyz: and it takes new work. */
 static void answer_state(struct exchange *ex)
 {
-    bool ready = !ex->conn->server->stopping;
-    if (ex->route == ROUTE_HEALTH || ready)
-        reply_text(ex, HTTP_OK, "text/plain", STR("ok\n"), NULL);
-    else
-        reply_text(ex, HTTP_UNAVAILABLE, "text/plain", STR("stopping\n"), NULL);
+    const struct web_config *config = &ex->conn->server->config;
+    const char *why = NULL;
+    if (ex->route == ROUTE_READY && ex->conn->server->stopping)
+        why = "stopping";
+    else if (ex->route == ROUTE_READY && config->authority)
+        why = config->oauth->unready(config->authority);
+    struct buf text;
+    buf_init(&text, SMALL_BODY);
+    buf_addf(&text, "%s\n", why ? why : "ok");
+    reply_text(ex, why ? HTTP_UNAVAILABLE : HTTP_OK, "text/plain", buf_str(&text),
+               NULL);
+    buf_finish(&text);
+}
+
+static void answer_metadata(struct exchange *ex)
+{
+    const struct web_config *config = &ex->conn->server->config;
+    reply_text(ex, HTTP_OK, "application/json",
+               config->oauth->about(config->authority)->metadata,
+               "Cache-Control: max-age=300\r\n");
 }
 
 /* What a GET stream's client sends, also its end, ends the stream. */
@@ -278,6 +295,57 @@ static int begin_mcp(struct exchange *ex, struct http_refusal *refusal)
                                          .close = true};
         return -1;
     }
+    if (!ex->body.max)
+        buf_init(&ex->body, ex->body_bytes + 1);
+    return 0;
+}
+
+/* Once it is known whose it is. */
+static int serve(struct exchange *ex, struct http_refusal *refusal)
+{
+    const struct http_head *head = &ex->head;
+    bool for_browsers = ex->route == ROUTE_MCP || ex->route == ROUTE_METADATA;
+    if (head->method == HTTP_OPTIONS && for_browsers) {
+        answer_preflight(ex);
+        return 0;
+    }
+    if (http_check_method(head, ex->route, refusal) < 0)
+        return -1;
+    ex->bare = head->method == HTTP_HEAD;
+    if (ex->route == ROUTE_MCP)
+        return begin_mcp(ex, refusal);
+    if (ex->route == ROUTE_METRICS)
+        answer_metrics(ex);
+    else if (ex->route == ROUTE_METADATA)
+        answer_metadata(ex);
+    else
+        answer_state(ex);
+    return 0;
+}
+
+static void take_body(struct exchange *ex);
+
+static void on_identified(void *ctx, const struct authority_answer *answer)
+{
+    struct exchange *ex = ctx;
+    struct http_refusal refusal;
+    ex->later.wait = NULL;
+    if (web_identified(ex->conn, answer, &refusal) < 0 || serve(ex, &refusal) < 0)
+        refuse(ex, &refusal);
+    else if (ex->body_ended)
+        take_body(ex);
+}
+
+/* Its body may come meanwhile. */
+static int hold(struct exchange *ex, struct http_refusal *refusal)
+{
+    lws_set_timeout(ex->conn->wsi, NO_PENDING_TIMEOUT, 0);
+    if (ex->body_bytes > HELD_BODY) {
+        *refusal = (struct http_refusal){.status = HTTP_UNAVAILABLE,
+                                         .message = "The token cannot be checked now",
+                                         .header = "Retry-After: 1\r\n"};
+        return -1;
+    }
     buf_init(&ex->body, ex->body_bytes + 1);
     return 0;
 }
@@ -290,27 +358,18 @@ static int begin(struct exchange *ex, struct http_refusal *refusal)
     const struct http_head *head = &ex->head;
     if (http_check_framing(head, conn->server->config.limits.body_bytes,
                            &ex->body_bytes, refusal) < 0 ||
-        http_check_source(head, &policy, refusal) < 0 ||
-        http_route(head, &ex->route, refusal) < 0)
+        http_check_source(head, &policy, refusal) < 0)
         return -1;
-    bool open = ex->route == ROUTE_HEALTH || ex->route == ROUTE_READY ||
-                head->method == HTTP_OPTIONS;
-    if ((!open && web_authenticate(conn, head, refusal) < 0) ||
-        http_check_method(head, ex->route, refusal) < 0)
+    if (web_is_metadata(conn->server, head->path))
+        ex->route = ROUTE_METADATA;
+    else if (http_route(head, &ex->route, refusal) < 0)
         return -1;
-    ex->bare = head->method == HTTP_HEAD;
-    if (ex->route != ROUTE_MCP) {
-        if (ex->route == ROUTE_METRICS)
-            answer_metrics(ex);
-        else
-            answer_state(ex);
-        return 0;
-    }
-    if (head->method == HTTP_OPTIONS) {
-        answer_preflight(ex);
-        return 0;
-    }
-    return begin_mcp(ex, refusal);
+    if (head->method == HTTP_OPTIONS ||
+        (ex->route != ROUTE_MCP && ex->route != ROUTE_METRICS))
+        return serve(ex, refusal);
+    ex->later = (struct web_later){.fn = on_identified, .ctx = ex};
+    int rc = web_authenticate(conn, head, &ex->later, refusal);
+    return rc > 0 ? hold(ex, refusal) : rc < 0 ? -1 : serve(ex, refusal);
 }
 
 int http_on_request(struct conn *conn)
@@ -410,6 +469,20 @@ static void handle_message(struct exchange *ex, const struct json_doc *doc)
         reply_refusal(ex, &refusal);
 }
 
+static void take_body(struct exchange *ex)
+{
+    struct arena arena = {0};
+    struct json_doc doc;
+    struct err err;
+    ex->conn->server->metrics.in_bytes += ex->body.n;
+    if (json_parse(&doc, &arena, buf_str(&ex->body), &err) == 0)
+        handle_message(ex, &doc);
+    else
+        reply_error(ex, HTTP_BAD_REQUEST, RPC_PARSE_ERROR, (struct str){0}, err.msg);
+    arena_finish(&arena);
+    release_body(ex);
+}
+
 /* A second one for a request means that bytes follow it while it is being answered:
  * 4.1.6 would repeat this call for ever. */
 int http_on_body_end(struct conn *conn)
@@ -426,18 +499,10 @@ int http_on_body_end(struct conn *conn)
         lws_callback_on_writable(conn->wsi); /* finish() may have waited for it */
         return 0;
     }
-    struct arena arena = {0};
-    struct json_doc doc;
-    struct err err;
-    conn->server->metrics.in_bytes += ex->body.n;
     if (ex->body.overflow)
         return -1;
-    if (json_parse(&doc, &arena, buf_str(&ex->body), &err) == 0)
-        handle_message(ex, &doc);
-    else
-        reply_error(ex, HTTP_BAD_REQUEST, RPC_PARSE_ERROR, (struct str){0}, err.msg);
-    arena_finish(&arena);
-    release_body(ex);
+    if (!ex->later.wait)
+        take_body(ex);
     return 0;
 }
 

@@ -60,7 +60,7 @@ struct http_head {
 struct http_refusal {
     enum web_status status;
     const char *message; /* static */
-    const char *header;  /* a further header line with its CRLF, static, or NULL */
+    const char *header;  /* a further header line with its CRLF, or NULL */
     bool close;          /* what follows on this connection is not to be trusted */
 };
 
@@ -91,6 +91,7 @@ enum http_route {
     ROUTE_HEALTH,
     ROUTE_READY,
     ROUTE_METRICS,
+    ROUTE_METADATA, /* of an OAuth resource: not http_route()'s, see auth.c */
 };
 /* 404. */
 int http_route(const struct http_head *head, enum http_route *ret_route,

@@ -10,10 +10,11 @@
 #include <libwebsockets.h>
 
 enum {
-    WEB_CHUNK = 256 * 1024, /* of one lws_write() */
-    WEB_DIGEST = 32,        /* SHA-256 */
-    WEB_SESSION_ID = 32,    /* characters: 128 bits in hex */
-    WEB_CLIENT_MAX = 64,    /* an address as text */
+    WEB_CHUNK = 256 * 1024,   /* of one lws_write() */
+    WEB_DIGEST = 32,          /* SHA-256 */
+    WEB_SESSION_ID = 32,      /* characters: 128 bits in hex */
+    WEB_CLIENT_MAX = 64,      /* an address as text */
+    WEB_CHALLENGE_MAX = 4096, /* a WWW-Authenticate line */
 };
 
 struct principal {
@@ -21,6 +22,7 @@ struct principal {
     uint32_t number; /* see web_owner() */
     uint32_t connections, requests, sessions;
     uint64_t body_bytes;
+    struct principal *next; /* subjects of the authority */
 };
 
 struct token {
@@ -44,8 +46,10 @@ struct web_server {
     size_t listening_count;
     struct principal *principals; /* as many as tokens; [0] alone without any */
     size_t principal_count;
+    struct principal *subjects; /* of the authority, as they come */
     struct token *tokens;
     size_t token_count;
+    char challenge[WEB_CHALLENGE_MAX]; /* of the refusal in hand */
     struct param_headers *params;
     struct conn *conns; /* all, most recent first */
     size_t conn_count, websocket_count;
@@ -78,16 +82,32 @@ void conn_close(struct conn *conn);
 /* Its address, for the log; with --trust-proxy what the proxy says. */
 void conn_client(const struct conn *conn, const struct http_head *head,
                  char to[WEB_CLIENT_MAX]);
-/* The principal that holds the token; NULL: none does. */
-struct principal *web_find_principal(struct web_server *server, struct str token);
-/* Who the request comes from, counted at the connection. Otherwise the refusal: 401,
- * 429. */
-int web_authenticate(struct conn *conn, const struct http_head *head,
-                     struct http_refusal *refusal);
 struct http_policy web_policy(const struct conn *conn);
 uint32_t web_new_connection(struct web_server *server);
 /* The last step of stopping, when nothing is left to wait for. */
 void web_maybe_stopped(struct web_server *server);
+
+/* auth.c */
+void web_auth_init(struct web_server *server);
+void web_auth_finish(struct web_server *server);
+/* Who is told later whose token it is; `wait` is set then, for web_forget(). */
+struct web_later {
+    authority_fn *fn;
+    void *ctx;
+    struct authority_wait *wait;
+};
+/* Who the request comes from, counted at the connection: 0. Otherwise -1 with the
+ * refusal: 401, 403, 429, 503. 1: the authority must ask first, see web_identified();
+ * later NULL: that is a 503, too. */
+int web_authenticate(struct conn *conn, const struct http_head *head,
+                     struct web_later *later, struct http_refusal *refusal);
+/* The rest of it, from later->fn. */
+int web_identified(struct conn *conn, const struct authority_answer *answer,
+                   struct http_refusal *refusal);
+/* later->fn is not called any more. */
+void web_forget(struct conn *conn, struct web_later *later);
+/* Is it a place of the metadata of RFC 9728? */
+bool web_is_metadata(const struct web_server *server, struct str path);
 
 /* head.c: the head of the request that libwebsockets has parsed. Strings live in *a. */
 void head_read(struct lws *wsi, struct arena *a, struct http_head *head);

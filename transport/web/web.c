@@ -1,6 +1,5 @@
-/* The server: one libwebsockets context, its listeners and connections, who may
- * connect, how it stops. What libwebsockets 4.1.6 needs to be guarded against stands
- * where the guard is. */
+/* The server: one libwebsockets context, its listeners and connections, how it stops.
+ * What libwebsockets 4.1.6 needs to be guarded against stands where the guard is. */
 #include "transport/web/web.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -10,9 +9,7 @@
 #include "transport/web/sessions.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/crypto.h>
 #include <openssl/err.h>
-#include <openssl/sha.h>
 #include <openssl/ssl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -64,59 +61,6 @@ uint32_t web_new_connection(struct web_server *server)
     if (++server->last_connection == 0)
         server->last_connection = 1;
     return server->last_connection;
-}
-
-/* All of them are compared, each in constant time: how long it takes says nothing. */
-struct principal *web_find_principal(struct web_server *server, struct str token)
-{
-    unsigned char digest[WEB_DIGEST];
-    struct principal *found = NULL;
-    SHA256((const unsigned char *)token.p, token.n, digest);
-    for (size_t i = 0; i < server->token_count; i++)
-        if (CRYPTO_memcmp(digest, server->tokens[i].digest, WEB_DIGEST) == 0)
-            found = server->tokens[i].principal;
-    return found;
-}
-
-static int identify(struct conn *conn, const struct http_head *head,
-                    struct http_refusal *refusal)
-{
-    struct web_server *server = conn->server;
-    struct str token = http_bearer(head);
-    struct principal *who = server->token_count == 0 ? &server->principals[0]
-                            : token.n                ? web_find_principal(server, token)
-                                                     : NULL;
-    if (!who) {
-        *refusal = (struct http_refusal){
-            .status = HTTP_UNAUTHORIZED,
-            .message = token.n ? "The token is not known here"
-                               : "A token is required: Authorization: Bearer TOKEN",
-            .header = token.n ? "WWW-Authenticate: Bearer error=\"invalid_token\"\r\n"
-                              : "WWW-Authenticate: Bearer\r\n",
-        };
-        return -1;
-    }
-    if (conn->principal == who)
-        return 0;
-    if (conn->principal)
-        conn->principal->connections--;
-    who->connections++;
-    conn->principal = who;
-    return 0;
-}
-
-int web_authenticate(struct conn *conn, const struct http_head *head,
-                     struct http_refusal *refusal)
-{
-    if (identify(conn, head, refusal) < 0)
-        return -1;
-    if (conn->principal->connections <=
-        conn->server->config.limits.principal_connections)
-        return 0;
-    *refusal = (struct http_refusal){.status = HTTP_TOO_MANY,
-                                     .message = "Too many connections with this token",
-                                     .close = true};
-    return -1;
 }
 
 /* The last address of X-Forwarded-For is the one that the proxy itself has seen. */
@@ -454,33 +398,6 @@ static void on_signal(void *ctx, int signum)
     }
 }
 
-static struct principal *principal_of(struct web_server *server,
-                                      const struct web_token *token)
-{
-    for (size_t i = 0; i < server->principal_count; i++)
-        if (server->principals[i].number == token->number)
-            return &server->principals[i];
-    struct principal *p = &server->principals[server->principal_count++];
-    *p = (struct principal){.name = token->name, .number = token->number};
-    return p;
-}
-
-static void take_tokens(struct web_server *server)
-{
-    const struct web_config *config = &server->config;
-    server->principals =
-        mem_zalloc((config->token_count + 1) * sizeof server->principals[0]);
-    server->tokens = mem_zalloc((config->token_count + 1) * sizeof server->tokens[0]);
-    server->principals[0].name = "";
-    server->principal_count = 1;
-    server->token_count = config->token_count;
-    for (size_t i = 0; i < config->token_count; i++) {
-        struct str token = config->tokens[i].token;
-        server->tokens[i].principal = principal_of(server, &config->tokens[i]);
-        SHA256((const unsigned char *)token.p, token.n, server->tokens[i].digest);
-    }
-}
-
 static int start_listening(struct web_server *server, struct err *err)
 {
     const struct web_config *config = &server->config;
@@ -524,8 +441,7 @@ static void server_free(struct web_server *server)
     param_headers_free(server->params);
     buf_finish(&server->scratch);
     mem_free(server->listening);
-    mem_free(server->principals);
-    mem_free(server->tokens);
+    web_auth_finish(server);
     mem_free(server);
 }
 
@@ -539,7 +455,7 @@ static int server_new(struct web_server **ret_server, struct loop *loop,
     struct web_server *server = mem_new(struct web_server);
     server->config = *config;
     server->loop = loop;
-    take_tokens(server);
+    web_auth_init(server);
     server->params = param_headers_new(config->tools, config->tool_count);
     buf_init(&server->scratch, LWS_PRE + (size_t)MCP_MESSAGE_OUT_MAX);
     server->grace = loop_timer_new(loop, on_grace, server);

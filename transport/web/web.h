@@ -9,6 +9,7 @@
 #include "mcp/server.h"
 #include "net/listen.h"
 #include "net/loop.h"
+#include "transport/authority.h"
 #include "transport/connector.h"
 
 /* Whoever has this token. A number is the upper half of the owner numbers that come
@@ -40,8 +41,10 @@ struct web_config {
     size_t tool_count;
     const struct listen_address *addresses;
     size_t address_count;
-    const struct web_token *tokens; /* none: no token is asked for */
+    const struct web_token *tokens; /* none, and no authority: no token is asked for */
     size_t token_count;
+    const struct authority_entries *oauth; /* whose other tokens are; NULL: nobody's */
+    struct authority *authority;
     const struct str *hosts, *origins; /* see struct http_policy */
     size_t host_count, origin_count;
     const char *tls_cert,

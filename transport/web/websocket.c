@@ -53,7 +53,7 @@ int websocket_on_upgrade(struct conn *conn)
     struct http_policy policy = web_policy(conn);
     head_read(conn->wsi, &arena, &head);
     int rc = http_check_source(&head, &policy, &refusal) < 0 ||
-                     web_authenticate(conn, &head, &refusal) < 0 ||
+                     web_authenticate(conn, &head, NULL, &refusal) < 0 ||
                      http_check_upgrade(&head, &refusal) < 0
                  ? -1
                  : 0;
