@@ -1,6 +1,7 @@
 #include "sandbox/guest/etc.h"
 #include "base/buf.h"
 #include "base/fd.h"
+#include "base/mem.h"
 #include "sandbox/guest/inside.h"
 #include <dirent.h>
 #include <errno.h>
@@ -181,7 +182,7 @@ static void keep_system(struct buf *to, const char *first, struct copy *from)
     buf_finish(&from->text); /* with people's names */
 }
 
-void etc_collect(void)
+void etc_collect(bool image)
 {
     for (int i = 0; i < COPIED; i++)
         renew_path(&content[i], copied[i]);
@@ -189,7 +190,8 @@ void etc_collect(void)
     for (int i = 0; i < found_count; i++)
         if (renew(&found[i]) && names_somebody(buf_str(&found[i].text)))
             buf_finish(&found[i].text);
-    renew_path(&certificates, "/etc/ssl/certs/ca-certificates.crt");
+    if (image)
+        renew_path(&certificates, "/etc/ssl/certs/ca-certificates.crt");
     if (renew_path(&users, "/etc/passwd") || !passwd.n)
         keep_system(&passwd, ROOT_USER, &users);
     if (renew_path(&groups, "/etc/group") || !group.n)
@@ -336,4 +338,16 @@ int etc_write(const char *host_name, bool image)
     fd_close(&parent);
     errno = saved;
     return rc;
+}
+
+void etc_forget(void)
+{
+    for (int i = 0; i < COPIED; i++)
+        buf_finish(&content[i].text);
+    for (int i = 0; i < found_count; i++)
+        buf_finish(&found[i].text);
+    buf_finish(&certificates.text);
+    buf_finish(&passwd);
+    buf_finish(&group);
+    mem_give_back();
 }

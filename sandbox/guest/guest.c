@@ -1,6 +1,7 @@
 #include "sandbox/guest/guest.h"
 #include "base/fd.h"
 #include "sandbox/guest/changes.h"
+#include "sandbox/guest/etc.h"
 #include "sandbox/guest/lockdown.h"
 #include "sandbox/guest/netns.h"
 #include "sandbox/guest/weak.h"
@@ -171,6 +172,7 @@ static void set_up(struct guest *g, struct guest_setup *setup)
     tell_ready(g);
     if (setup->launcher == LAUNCH_NAMESPACES)
         transparent_hand_over(&ns.transparent, g);
+    etc_forget(); /* nobody waits for that */
 }
 
 static void serve_message(struct guest *g)

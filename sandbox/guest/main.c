@@ -163,7 +163,7 @@ static void create(struct wire_message *m)
         setup.plan.tree[i] = -1;
     cgroup_make(&setup.groups, ++number, &request);
     if (setup.launcher != LAUNCH_LANDLOCK)
-        etc_collect();
+        etc_collect(setup.plan.image[0] != 0);
     start(c, &setup, m);
 }
 
