@@ -14,7 +14,7 @@ static bool allowed(struct str name)
 {
     static const char *const names[] = {
         "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "VERCEL_SANDBOX_API_KEY",
-        "VERCEL_TEAM_ID",    "VERCEL_PROJECT_ID",
+        "VERCEL_TEAM_ID",    "VERCEL_PROJECT_ID",    "AI_GATEWAY_API_KEY",
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (str_eq(name, str_of(names[i])))
