@@ -1,4 +1,5 @@
 /* What the command line says: --help, and why it cannot do something. */
+#include "cli/agent_flags.h"
 #include "cli/verbs.h"
 #include "tools/tools.h"
 #include <stdio.h>
@@ -60,6 +61,7 @@ void help_short(void)
         "\n"
         "  sandquay exec 'COMMAND'   run a command in a sandbox\n"
         "  sandquay shell            a shell in one\n"
+        "  sandquay agent 'TASK'     a model works in one until the task is done\n"
         "  sandquay serve            the MCP server on stdin and stdout; in a client:\n"
         "                            claude mcp add sandquay -- /path/to/sandquay "
         "serve\n"
@@ -152,8 +154,36 @@ static void help_vercel_api(void)
         "  -h, --help              this text\n");
 }
 
+static void help_agent(void)
+{
+    size_t count;
+    const struct agent_flag *flags = agent_flags(&count);
+    printf("sandquay agent [flags] [TASK...]\n\n"
+           "A model does the task: it writes, runs and debugs code in a sandbox, and "
+           "answers.\n"
+           "What is piped in goes along with the task.\n"
+           "It needs ANTHROPIC_API_KEY, or another way to a model: docs/agent.md.\n\n");
+    for (size_t i = 0; i < count; i++)
+        printf("  %s %-*s %s\n", flags[i].flag, 22 - (int)strlen(flags[i].flag),
+               flags[i].value ? flags[i].value : "", flags[i].help);
+    printf(
+        "  --connect URL           a running server instead of one of its own; with\n"
+        "                          --token-file FILE or --token-env VAR\n"
+        "  --toolsets LIST         tools beside the default ones\n"
+        "\nThe sandbox:\n%s"
+        "\nExit status: 0 done; 2 wrong use; 3 cut off at --max-tokens; 4 the model "
+        "declined;\n5 the API failed; 6 --max-turns; 7 --max-budget-usd; 8 not as "
+        "--json-schema asks;\n9 the conversation is too long; 125 it could not begin; "
+        "128+n by signal n.\n",
+        limits);
+}
+
 void help_verb(enum options_verb verb)
 {
+    if (verb == OPTIONS_AGENT) {
+        help_agent();
+        return;
+    }
     if (verb == OPTIONS_SERVE) {
         printf("sandquay serve [flags]\n"
                "sandquay serve --listen ADDRESS [flags]\n\n"

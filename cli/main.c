@@ -13,6 +13,7 @@ struct verb {
 
 static const struct verb verbs[] = {
     {"serve", OPTIONS_SERVE, serve_main},
+    {"agent", OPTIONS_AGENT, agent_main},
     {"exec", OPTIONS_EXEC, exec_main},
     {"shell", OPTIONS_SHELL, shell_main},
     {"doctor", OPTIONS_DOCTOR, doctor_main},

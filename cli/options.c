@@ -1,4 +1,5 @@
 #include "cli/options.h"
+#include "cli/agent_flags.h"
 #include "tools/tools.h"
 #include <getopt.h>
 #include <string.h>
@@ -152,7 +153,8 @@ enum flag {
 
 enum {
     RUNS = OPTIONS_EXEC | OPTIONS_SHELL,
-    TO_SERVER = OPTIONS_SERVE | RUNS,
+    CLIENTS = RUNS | OPTIONS_AGENT,
+    TO_SERVER = OPTIONS_SERVE | CLIENTS,
     AFTERCARE = OPTIONS_SANDBOXES | OPTIONS_STOP | OPTIONS_RM | OPTIONS_CP,
     ANY = TO_SERVER | OPTIONS_DOCTOR | AFTERCARE | OPTIONS_VERCEL_API,
     EVERY = ANY | OPTIONS_IMAGE,
@@ -186,7 +188,7 @@ static const struct flag_row rows[] = {
     {"--backend", required_argument, FLAG_BACKEND, ANY},
     {"--json", no_argument, FLAG_JSON,
      OPTIONS_SANDBOXES | OPTIONS_DOCTOR | OPTIONS_IMAGE},
-    {"--toolsets", required_argument, FLAG_TOOLSETS, OPTIONS_SERVE},
+    {"--toolsets", required_argument, FLAG_TOOLSETS, OPTIONS_SERVE | OPTIONS_AGENT},
     {"--require-level", required_argument, FLAG_REQUIRE_LEVEL, ANY},
     {"--allow-weak-isolation", no_argument, FLAG_ALLOW_WEAK, ANY},
     {"--verbose", no_argument, 'v', ANY},
@@ -194,12 +196,12 @@ static const struct flag_row rows[] = {
     {"--timeout", required_argument, FLAG_TIMEOUT, RUNS},
     {"--env", required_argument, FLAG_ENV, RUNS},
     {"--cwd", required_argument, FLAG_CWD, RUNS},
-    {"--connect", required_argument, FLAG_CONNECT, RUNS},
+    {"--connect", required_argument, FLAG_CONNECT, CLIENTS},
     {"--tty", no_argument, FLAG_TTY, OPTIONS_EXEC},
     {"--token", required_argument, FLAG_TOKEN, OPTIONS_VERCEL_API},
     {"--state-dir", required_argument, FLAG_STATE_DIR, OPTIONS_VERCEL_API},
-    {"--token-file", required_argument, FLAG_TOKEN_FILE, RUNS},
-    {"--token-env", required_argument, FLAG_TOKEN_ENV, RUNS},
+    {"--token-file", required_argument, FLAG_TOKEN_FILE, CLIENTS},
+    {"--token-env", required_argument, FLAG_TOKEN_ENV, CLIENTS},
     {"--help", no_argument, 'h', EVERY},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
@@ -411,10 +413,14 @@ static int hand_on(struct options *o, const struct flag_row *row, const char *te
 }
 
 /* Takes the flag and gives its name. */
-static int take_flag(struct options *o, int flag, const char *text,
-                     const char **ret_name, struct err *err)
+static int take_flag(struct options *o, struct agent_config *agent, int flag,
+                     const char *text, const char **ret_name, struct err *err)
 {
     size_t count;
+    if (flag >= AGENT_FLAG_FIRST) {
+        *ret_name = agent_flags(&count)[flag - AGENT_FLAG_FIRST].flag;
+        return agent_flags_take(agent, flag, text, err);
+    }
     if (flag >= LISTENING_FLAG_FIRST) {
         *ret_name = listening_flags(&count)[flag - LISTENING_FLAG_FIRST].flag;
         return listening_take(&o->listening, flag, text, err);
@@ -466,27 +472,45 @@ static void make_table(struct option *table, enum options_verb verb)
                 (struct option){listening[i].flag + 2,
                                 listening[i].value ? required_argument : no_argument,
                                 NULL, LISTENING_FLAG_FIRST + (int)i};
+    const struct agent_flag *agent = agent_flags(&count);
+    for (size_t i = 0; verb == OPTIONS_AGENT && i < count; i++)
+        table[n++] = (struct option){agent[i].flag + 2,
+                                     agent[i].value ? required_argument : no_argument,
+                                     NULL, AGENT_FLAG_FIRST + (int)i};
 }
 
-int options_parse(struct options *o, enum options_verb verb, int argc, char **argv,
-                  struct err *err)
+static int parse(struct options *o, struct agent_config *agent, enum options_verb verb,
+                 int argc, char **argv, struct err *err)
 {
-    struct option table[ROWS + LISTENING_FLAGS_MAX + 1] = {0};
+    struct option table[ROWS + LISTENING_FLAGS_MAX + AGENT_FLAGS_MAX + 1] = {0};
+    const char *letters = agent ? ":hv" : "+:hv";
     *o = (struct options){0};
     o->toolsets = TOOLSET_DEFAULT;
     sandbox_limits_default(&o->limits);
     make_table(table, verb);
     opterr = 0;
     optind = 0; /* glibc: start anew */
-    for (int c; (c = getopt_long(argc, argv, "+:hv", table, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, letters, table, NULL)) != -1;) {
         const char *name;
         if (c == '?' || c == ':')
             return refuse(c, argv, argv[0], err);
-        if (take_flag(o, c, optarg, &name, err) < 0) {
+        if (take_flag(o, agent, c, optarg, &name, err) < 0) {
             err_prefix(err, "%s", name);
             return err_remedy(err, "see sandquay %s --help", argv[0]);
         }
     }
     o->first = optind;
     return listening_check(&o->listening, err);
+}
+
+int options_parse(struct options *o, enum options_verb verb, int argc, char **argv,
+                  struct err *err)
+{
+    return parse(o, NULL, verb, argc, argv, err);
+}
+
+int options_parse_agent(struct options *o, struct agent_config *agent, int argc,
+                        char **argv, struct err *err)
+{
+    return parse(o, agent, OPTIONS_AGENT, argc, argv, err);
 }

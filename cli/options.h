@@ -1,5 +1,6 @@
 /* Flags of the verbs, parsed without side effects. */
 #pragma once
+#include "agent/agent.h"
 #include "base/err.h"
 #include "cli/listening.h"
 #include "sandbox/network_policy.h"
@@ -25,6 +26,7 @@ enum options_verb {
     OPTIONS_SHELL = 128,
     OPTIONS_VERCEL_API = 256,
     OPTIONS_IMAGE = 512,
+    OPTIONS_AGENT = 1024,
 };
 
 struct options {
@@ -59,6 +61,10 @@ struct options {
  * INVALID with one clear line. */
 int options_parse(struct options *o, enum options_verb verb, int argc, char **argv,
                   struct err *err);
+/* The same for `agent`, with its own flags; they may stand behind the operands, which
+ * are moved to the end of argv. */
+int options_parse_agent(struct options *o, struct agent_config *agent, int argc,
+                        char **argv, struct err *err);
 void options_finish(struct options *o); /* accepts all-zero */
 
 /* One more flag for the server that is started. LIMIT when there are too many. */

@@ -10,6 +10,7 @@ enum {
 };
 
 int serve_main(int argc, char **argv);
+int agent_main(int argc, char **argv);
 int exec_main(int argc, char **argv);
 int shell_main(int argc, char **argv);
 int doctor_main(int argc, char **argv);

@@ -47,7 +47,8 @@ setup_build_tools() {
     ninja-build=ninja libuv1-dev=/usr/include/uv.h libjsmn-dev=/usr/include/jsmn.h \
     'libcurl4-openssl-dev=/usr/include/*/curl/curl.h' libarchive-dev=/usr/include/archive.h \
     libwebsockets-dev=/usr/include/libwebsockets.h libssl-dev=/usr/include/openssl/ssl.h \
-    libcjose-dev=/usr/include/cjose/cjose.h
+    libcjose-dev=/usr/include/cjose/cjose.h \
+    libedit-dev=/usr/include/histedit.h
 }
 
 # The sandbox shows the machine's own /usr: python3 and node are there for the README's example.

@@ -1,0 +1,536 @@
+#include "agent/agent.h"
+#include "agent/input.h"
+#include "agent/instructions.h"
+#include "agent/mcp_config.h"
+#include "agent/model/base_url.h"
+#include "agent/task.h"
+#include "base/log.h"
+#include "base/module.h"
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    SYSTEM_MAX = 4 * 1024 * 1024,
+    TOOLS_MAX = 24 * 1024 * 1024,
+    SCHEMA_MAX = 1024 * 1024,
+    SIGNALS = 3,
+};
+
+struct agent {
+    const struct agent_config *config;
+    struct loop *loop;
+    struct loop_signal *signals[SIGNALS];
+    struct loop_later *quit_later;
+    struct view *view;
+
+    struct mcp_config file;
+    struct server_spec specs[SERVERS_MAX];
+    size_t spec_count;
+    struct servers *servers;
+    struct catalog catalog;
+    struct approval *approval;
+
+    struct secret *key;
+    struct model *model;
+    char model_name[128];
+    struct buf system, tools, schema;
+
+    struct history history;
+    struct journal *journal;
+    struct journal_head recalled; /* of the session that is gone on with */
+    bool resumed, told;
+    char id[JOURNAL_ID_MAX];
+    char kept[64]; /* the name of what outlives this; empty: nothing does */
+
+    struct buf input; /* the user's message */
+    struct task *task;
+    struct usage usage; /* of all tasks */
+    double dollars;
+
+    bool ready, over; /* what is waited for: the servers, the task */
+    int signum;       /* it must end because of this one; 0: it need not */
+};
+
+static void wait_until(struct agent *a, const bool *what)
+{
+    while (!*what && !a->signum)
+        loop_run(a->loop);
+}
+
+static void on_ready(void *ctx)
+{
+    struct agent *a = ctx;
+    a->ready = true;
+    loop_stop(a->loop);
+}
+
+static void on_task_ended(void *ctx)
+{
+    struct agent *a = ctx;
+    a->over = true;
+    loop_stop(a->loop);
+}
+
+static void cancel_task(struct agent *a)
+{
+    if (!a->task || a->over)
+        return;
+    task_cancel(a->task);
+    a->over = true;
+}
+
+/* Ctrl-C: the task, or where there is none, all of it. */
+static void on_interrupt(void *ctx, int signum)
+{
+    struct agent *a = ctx;
+    if (a->task && !a->over)
+        cancel_task(a);
+    else
+        a->signum = signum;
+    loop_stop(a->loop);
+}
+
+static void on_end_signal(void *ctx, int signum)
+{
+    struct agent *a = ctx;
+    a->signum = signum;
+    cancel_task(a);
+    loop_stop(a->loop);
+}
+
+static void on_gone(void *ctx)
+{
+    struct agent *a = ctx;
+    if (a->quit_later)
+        loop_later_ask(a->quit_later); /* not from inside of what was to be shown */
+}
+
+static void on_quit(void *ctx)
+{
+    on_end_signal(ctx, SIGPIPE);
+}
+
+static void note(struct agent *a, const char *what, const char *name,
+                 const struct err *err)
+{
+    struct buf text;
+    buf_init(&text, 2048);
+    buf_addf(&text, "%s%s: %s%s%s", what, name, err->msg, err->remedy[0] ? "; " : "",
+             err->remedy);
+    a->view->ops->note(a->view, buf_str(&text));
+    buf_finish(&text);
+}
+
+static void on_server_lost(void *ctx, const char *name, const struct err *err)
+{
+    note(ctx, "server ", name, err);
+}
+
+static void on_server_said(void *ctx, const char *name, struct str line)
+{
+    struct agent *a = ctx;
+    if (a->config->verbose || strcmp(name, a->config->own.name) == 0)
+        a->view->ops->server(a->view, name, line);
+}
+
+static void open_view(struct agent *a)
+{
+    const struct agent_config *c = a->config;
+    struct view_config view = {
+        .out_fd = c->out_fd,
+        .err_fd = c->err_fd,
+        .verbose = c->verbose,
+        .thinking = c->thinking_shown,
+        .out_terminal = isatty(c->out_fd) == 1,
+        .err_terminal = isatty(c->err_fd) == 1,
+        .unicode = c->unicode,
+        .gone = on_gone,
+        .ctx = a,
+    };
+    view.colour = view.err_terminal && !c->no_colour;
+    a->view = c->output == AGENT_TEXT
+                  ? view_text_new(&view)
+                  : view_json_new(&view, c->output == AGENT_STREAM_JSON);
+}
+
+static int set_up(struct agent *a, struct err *err)
+{
+    static const int signums[SIGNALS] = {SIGINT, SIGTERM, SIGHUP};
+    if (loop_new(&a->loop, err) < 0)
+        return -1;
+    for (size_t i = 0; i < SIGNALS; i++)
+        a->signals[i] = loop_signal_new(a->loop, signums[i],
+                                        i == 0 ? on_interrupt : on_end_signal, a);
+    a->quit_later = loop_later_new(a->loop, on_quit, a);
+    return 0;
+}
+
+/* The session that is to be gone on with, if any, and the names of all things. */
+static int open_session(struct agent *a, struct err *err)
+{
+    const struct agent_config *c = a->config;
+    char from[JOURNAL_ID_MAX];
+    journal_new_id(a->id);
+    if (c->resume_id || c->resume_latest) {
+        if (c->resume_id)
+            snprintf(from, sizeof from, "%s", c->resume_id);
+        else if (journal_latest(c->state_dir, str_of(c->directory), from, err) < 0)
+            return -1;
+        if (c->resume_id && strlen(c->resume_id) >= sizeof from)
+            return err_set(err, ERR_INVALID, "\"%.60s\" is not the id of a session",
+                           c->resume_id);
+        if (journal_resume(&a->journal, c->state_dir, from, c->fork ? a->id : NULL,
+                           &a->history, &a->recalled, err) < 0)
+            return -1;
+        snprintf(a->id, sizeof a->id, "%s", journal_id(a->journal));
+        a->resumed = true;
+    }
+    if (c->kept)
+        snprintf(a->kept, sizeof a->kept, "%s", c->kept);
+    else if (a->recalled.kept.n && a->recalled.kept.n < sizeof a->kept)
+        memcpy(a->kept, a->recalled.kept.p, a->recalled.kept.n);
+    else if (c->keep)
+        snprintf(a->kept, sizeof a->kept, "agent-%s", a->id);
+    return 0;
+}
+
+static int open_servers(struct agent *a, struct err *err)
+{
+    const struct agent_config *c = a->config;
+    a->specs[0] = c->own;
+    if (!c->own.url &&
+        c->own_argv(c->ctx, a->kept[0] ? a->kept : NULL, &a->specs[0].argv, err) < 0)
+        return -1;
+    memcpy(a->specs + 1, a->file.specs, a->file.count * sizeof a->specs[0]);
+    a->spec_count = 1 + a->file.count;
+    struct servers_config config = {
+        .loop = a->loop,
+        .specs = a->specs,
+        .count = a->spec_count,
+        .find = c->find,
+        .find_ctx = c->ctx,
+        .ready = on_ready,
+        .lost = on_server_lost,
+        .said = on_server_said,
+        .ctx = a,
+    };
+    a->servers = servers_new(&config);
+    wait_until(a, &a->ready);
+    if (a->signum)
+        return err_set(err, ERR_CANCELLED, "interrupted");
+    if (servers_failure(a->servers, 0)) {
+        *err = *servers_failure(a->servers, 0);
+        return -1;
+    }
+    servers_fill(a->servers, &a->catalog);
+    if (a->resumed)
+        catalog_use(&a->catalog, a->recalled.tools);
+    catalog_write(&a->catalog, &a->tools);
+    if (a->resumed)
+        buf_adds(&a->system, a->recalled.system);
+    else
+        instructions_write(&a->system, c->system, a->servers);
+    return 0;
+}
+
+static const char *variable(const struct agent *a, const char *name)
+{
+    const char *value = a->config->variable(a->config->ctx, name);
+    return value && value[0] ? value : NULL;
+}
+
+static void choose_model(struct agent *a)
+{
+    const char *name = a->config->model;
+    if (!name && a->recalled.model.n) {
+        snprintf(a->model_name, sizeof a->model_name, "%.*s",
+                 STR_FMT(a->recalled.model));
+        return;
+    }
+    if (!name)
+        name = variable(a, "ANTHROPIC_MODEL");
+    snprintf(a->model_name, sizeof a->model_name, "%s",
+             name ? name : "claude-opus-5-5");
+}
+
+static int open_model(struct agent *a, struct err *err)
+{
+    const struct agent_config *c = a->config;
+    const char *base = c->base_url ? c->base_url : variable(a, "ANTHROPIC_BASE_URL");
+    struct model_config config;
+    if (!a->key && (!base || base_url_is_anthropic(str_of(base)))) {
+        err_set(err, ERR_UNAVAILABLE, "there is no key for the model");
+        return err_remedy(err, "set ANTHROPIC_API_KEY, or ANTHROPIC_BASE_URL to a "
+                               "server of yours");
+    }
+    model_config_init(&config);
+    config.base_url = str_of(base ? base : BASE_URL_ANTHROPIC);
+    config.key = a->key;
+    config.x_api_key = c->x_api_key;
+    if (c->version)
+        config.version = c->version;
+    config.model = str_of(a->model_name);
+    config.max_tokens = c->max_tokens;
+    config.system = buf_str(&a->system);
+    config.tools = buf_str(&a->tools);
+    config.effort = str_of(c->effort);
+    config.schema = buf_str(&a->schema);
+    if (c->thinking_given)
+        config.thinking = c->thinking_shown ? THINKING_SHOWN : THINKING_HIDDEN;
+    return model_new(&a->model, a->loop, &config, err);
+}
+
+static int open_journal(struct agent *a, struct err *err)
+{
+    const struct agent_config *c = a->config;
+    struct journal_head head = {
+        .directory = str_of(c->directory),
+        .model = str_of(a->model_name),
+        .system = buf_str(&a->system),
+        .tools = buf_str(&a->tools),
+        .kept = str_of(a->kept),
+    };
+    if (a->journal)
+        return 0;
+    return journal_create(&a->journal, c->state_dir, a->id, &head, err);
+}
+
+static bool on_dollars(void *ctx, const struct usage *usage, double *ret_dollars)
+{
+    (void)ctx;
+    (void)usage;
+    (void)ret_dollars;
+    return false;
+}
+
+/* A limit that cannot be kept is no limit. */
+static int check_budget(struct agent *a, struct err *err)
+{
+    struct usage none = {0};
+    double dollars;
+    if (a->config->max_dollars > 0 && !on_dollars(a, &none, &dollars)) {
+        err_set(err, ERR_INVALID, "--max-budget-usd: the price of %s is not known here",
+                a->model_name);
+        return err_remedy(err, "limit it with --max-turns and --max-tokens");
+    }
+    return 0;
+}
+
+static int open_all(struct agent *a, struct err *err)
+{
+    const struct agent_config *c = a->config;
+    struct approval_config approval = {
+        .mode = c->approve,
+        .allowed = c->allowed_tools,
+        .in_fd = isatty(c->in_fd) && isatty(c->err_fd) ? c->in_fd : -1,
+        .err_fd = c->err_fd,
+        .loop = a->loop,
+    };
+    const char *key = variable(a, "ANTHROPIC_API_KEY");
+    if (!key)
+        key = variable(a, "ANTHROPIC_AUTH_TOKEN");
+    if (key)
+        a->key = secret_new(str_of(key));
+    a->approval = approval_new(&approval);
+    if (c->schema && input_json(&a->schema, c->schema, err) < 0)
+        return err_prefix(err, "--json-schema");
+    if (c->mcp_config &&
+        mcp_config_read(&a->file, c->mcp_config, c->variable, c->ctx, err) < 0)
+        return -1;
+    if (open_session(a, err) < 0)
+        return -1;
+    choose_model(a);
+    if (check_budget(a, err) < 0 || open_servers(a, err) < 0 ||
+        open_model(a, err) < 0 || open_journal(a, err) < 0)
+        return -1;
+    struct view_start start = {
+        .session = a->id,
+        .model = a->model_name,
+        .tools = buf_str(&a->tools),
+        .resumed = a->resumed,
+    };
+    a->view->ops->start(a->view, &start);
+    return 0;
+}
+
+static int exit_status(enum task_outcome outcome)
+{
+    static const int statuses[] = {
+        [TASK_DONE] = 0,
+        [TASK_TRUNCATED] = AGENT_EXIT_TRUNCATED,
+        [TASK_CONTEXT_FULL] = AGENT_EXIT_CONTEXT,
+        [TASK_REFUSED] = AGENT_EXIT_REFUSED,
+        [TASK_TURN_LIMIT] = AGENT_EXIT_TURNS,
+        [TASK_BUDGET] = AGENT_EXIT_BUDGET,
+        [TASK_CANCELLED] = AGENT_EXIT_SIGNALLED + SIGINT,
+        [TASK_FAILED] = AGENT_EXIT_API,
+        [TASK_NO_SERVER] = AGENT_EXIT_CANNOT,
+        [TASK_WRONG_SHAPE] = AGENT_EXIT_SHAPE,
+        [TASK_NOT_BEGUN] = AGENT_EXIT_CANNOT,
+    };
+    return statuses[outcome];
+}
+
+static bool is_json(struct str text)
+{
+    struct arena arena = {0};
+    struct json_doc doc;
+    struct err err;
+    bool yes = json_parse(&doc, &arena, text, &err) == 0;
+    arena_finish(&arena);
+    return yes;
+}
+
+static void tell_end(struct agent *a, struct view_end *end)
+{
+    end->session = a->id;
+    end->model = a->model_name;
+    if (a->schema.n && end->outcome == TASK_DONE) {
+        end->is_json = is_json(end->text);
+        if (!end->is_json)
+            end->outcome = TASK_WRONG_SHAPE;
+    }
+    a->view->ops->end(a->view, end);
+}
+
+/* What the model remembers of an earlier run need not be there any more. Once. */
+static struct str what_is_gone(struct agent *a)
+{
+    bool kept = a->recalled.kept.n && str_eq(a->recalled.kept, str_of(a->kept));
+    bool gone = a->resumed && !a->told && !kept;
+    a->told = true;
+    return gone ? STR("[The earlier part of this conversation ran elsewhere. Whatever "
+                      "was made or started there with the tools (files, processes, "
+                      "installed packages) is gone; the tools begin anew.]")
+                : (struct str){0};
+}
+
+/* The user's message is in a->input. */
+static int run_task(struct agent *a)
+{
+    const struct agent_config *c = a->config;
+    struct task_config config = {
+        .calls =
+            {
+                .loop = a->loop,
+                .servers = a->servers,
+                .specs = a->specs,
+                .catalog = &a->catalog,
+                .approval = a->approval,
+                .view = a->view,
+            },
+        .model = a->model,
+        .history = &a->history,
+        .journal = a->journal,
+        .max_turns = c->max_turns,
+        .dollars = on_dollars,
+        .max_dollars = c->max_dollars,
+        .spent = a->dollars,
+        .ended = on_task_ended,
+        .ctx = a,
+    };
+    struct view_end end;
+    struct buf blocks;
+    buf_init(&blocks, 4 * INPUT_BYTES_MAX);
+    struct str said[] = {what_is_gone(a), buf_str(&a->input)};
+    history_text_blocks(&blocks, said, 2);
+    a->over = false;
+    a->task = task_new(&config, buf_str(&blocks));
+    buf_finish(&blocks);
+    buf_reset(&a->input, 64 * 1024);
+    wait_until(a, &a->over);
+    task_result(a->task, &end);
+    usage_add(&a->usage, &end.usage);
+    a->dollars += end.has_dollars ? end.dollars : 0;
+    tell_end(a, &end);
+    task_free(a->task);
+    a->task = NULL;
+    return exit_status(end.outcome);
+}
+
+/* What the user says: the task, what came on stdin, and what the model must know. */
+static int take_input(struct agent *a, struct err *err)
+{
+    const struct agent_config *c = a->config;
+    struct buf piped;
+    buf_init(&piped, INPUT_BYTES_MAX);
+    int rc = isatty(c->in_fd) ? 0 : input_read(&piped, c->in_fd, c->err_fd, err);
+    if (rc == 0 && c->task)
+        buf_addz(&a->input, c->task);
+    if (rc == 0 && c->task && piped.n)
+        buf_addz(&a->input, "\n\n<stdin>\n");
+    if (rc == 0)
+        buf_adds(&a->input, buf_str(&piped));
+    if (rc == 0 && c->task && piped.n)
+        buf_addz(&a->input, "\n</stdin>");
+    buf_finish(&piped);
+    if (rc == 0 && a->input.n == 0) {
+        err_set(err, ERR_INVALID, "which task?");
+        rc = err_remedy(err, "e.g. sandquay agent 'write a script that ...'");
+    }
+    return rc;
+}
+
+static void tear_down(struct agent *a)
+{
+    task_free(a->task);
+    model_free(a->model);
+    servers_free(a->servers);
+    approval_free(a->approval);
+    journal_close(a->journal);
+    if (a->view)
+        a->view->ops->close(a->view);
+    catalog_finish(&a->catalog);
+    history_finish(&a->history);
+    mcp_config_finish(&a->file);
+    secret_free(a->key);
+    buf_finish(&a->system);
+    buf_finish(&a->tools);
+    buf_finish(&a->schema);
+    buf_finish(&a->input);
+    loop_later_free(a->quit_later);
+    for (size_t i = 0; i < SIGNALS; i++)
+        loop_signal_free(a->signals[i]);
+    if (a->loop)
+        loop_free(a->loop);
+}
+
+/* It could not begin. */
+static int fail(struct agent *a, const struct err *err)
+{
+    struct view_end end = {.outcome = TASK_NOT_BEGUN, .err = err};
+    if (a->signum)
+        return AGENT_EXIT_SIGNALLED + a->signum;
+    if (a->view)
+        tell_end(a, &end);
+    else
+        log_error("%s", err->msg);
+    return err->kind == ERR_INVALID ? AGENT_EXIT_USE : AGENT_EXIT_CANNOT;
+}
+
+static int agent_run(const struct agent_config *config)
+{
+    struct agent a = {.config = config};
+    struct err err;
+    buf_init(&a.system, SYSTEM_MAX);
+    buf_init(&a.tools, TOOLS_MAX);
+    buf_init(&a.schema, SCHEMA_MAX);
+    buf_init(&a.input, 2 * INPUT_BYTES_MAX);
+    history_init(&a.history);
+    catalog_init(&a.catalog);
+    open_view(&a);
+    int status = 0;
+    if (take_input(&a, &err) < 0 || set_up(&a, &err) < 0 || open_all(&a, &err) < 0)
+        status = fail(&a, &err);
+    else
+        status = run_task(&a);
+    if (a.signum)
+        status = AGENT_EXIT_SIGNALLED + a.signum;
+    tear_down(&a);
+    return status;
+}
+
+static const struct agent_entries entries = {agent_run};
+MODULE_EXPORT("agent", &entries);
