@@ -169,6 +169,7 @@ struct command {
     uint64_t id;
     struct sandbox *sandbox; /* NULL once it is gone */
     uint64_t sandbox_id, owner;
+    bool kept; /* its sandbox is: it is the whole tenant's */
     char sandbox_name[SANDBOX_NAME_MAX + 1];
     struct command *next, *previous; /* by age */
     char *text;

@@ -94,6 +94,7 @@ static struct command *command_new(struct sandbox *sb, const struct command_spec
     c->sandbox = sb;
     c->sandbox_id = sb->id;
     c->owner = sb->owner;
+    c->kept = sb->kept;
     snprintf(c->sandbox_name, sizeof c->sandbox_name, "%s",
              sb->name[0] ? sb->name : "default");
     c->text = text_of(spec);
@@ -396,11 +397,19 @@ void command_orphan_all(struct sandbox *sb, const char *why)
     }
 }
 
+/* As its sandbox belongs to its owner alone, or to all of the tenant. */
+static bool belongs_to(const struct command *c, uint64_t owner)
+{
+    return c->kept ? sandbox_tenant(c->owner) == sandbox_tenant(owner)
+                   : c->owner == owner;
+}
+
 void command_forget_owner(struct sandboxes *set, uint64_t owner)
 {
     for (struct command *c = set->oldest, *next; c; c = next) {
         next = c->next;
-        if (c->owner == owner)
+        bool others = c->kept && c->sandbox; /* others use the sandbox */
+        if (c->owner == owner && !others)
             command_free(c);
     }
 }
@@ -415,7 +424,7 @@ int command_get(struct sandboxes *set, uint64_t owner, uint64_t command,
                 struct command_info *ret_info, struct err *err)
 {
     const struct command *c = command_find(set, command);
-    if (!c || c->owner != owner || !c->started) {
+    if (!c || !belongs_to(c, owner) || !c->started) {
         err_set(err, ERR_NOT_FOUND, "there is no such command");
         return err_remedy(err, "command_output without commandId lists the commands");
     }
@@ -447,7 +456,7 @@ size_t command_list(struct sandboxes *set, uint64_t owner, uint64_t *ret_ids,
 {
     size_t n = 0;
     for (const struct command *c = set->oldest; c; c = c->next) {
-        if (c->owner != owner || !c->started)
+        if (!belongs_to(c, owner) || !c->started)
             continue;
         if (n < max)
             ret_ids[n] = c->id;

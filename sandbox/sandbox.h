@@ -322,11 +322,12 @@ typedef void command_start_fn(void *ctx, uint64_t command, const struct err *err
 void command_start(struct sandboxes *set, uint64_t sandbox,
                    const struct command_spec *spec, command_start_fn *fn, void *ctx);
 
-/* Looks one up; -1 with NOT_FOUND when there is none that this owner may see. The info
- * is valid until the loop runs on. */
+/* Looks one up; -1 with NOT_FOUND when there is none that this owner may see: like its
+ * sandbox, it is its owner's alone, or of a named one its tenant's. The info is valid
+ * until the loop runs on. */
 int command_get(struct sandboxes *set, uint64_t owner, uint64_t command,
                 struct command_info *ret_info, struct err *err);
-/* The owner's commands, oldest first: up to max ids; returns how many there are. */
+/* Those that it may see, oldest first: up to max ids; returns how many there are. */
 size_t command_list(struct sandboxes *set, uint64_t owner, uint64_t *ret_ids,
                     size_t max);
 

@@ -468,4 +468,21 @@ describe('tokens', () => {
     assert.equal((await run(ALICE, 'cat /workspace/x', name)).stdout, 'secret\n', 'a stateless request finds it again');
     for (const token of [ALICE, BOB]) await server.modern('tools/call', { name: 'sandbox_stop', arguments: { sandbox: name, delete: true } }, bearer(token));
   });
+
+  test('sessions of a name share its named sandboxes, with their commands', async () => {
+    const [one, two] = [await server.session('2025-11-25', bearer(ALICE)), await server.session('2025-11-25', bearer(ALICE))];
+    const sandbox = `together-${process.pid}`;
+    const tool = async (session, name, args) => (await server.request('tools/call', { name, arguments: args }, session)).json.result.structuredContent;
+    assert.equal((await tool(one, 'execute_command', { command: 'echo one', sandbox })).stdout, 'one\n');
+    assert.equal((await tool(two, 'execute_command', { command: 'echo two', sandbox })).stdout, 'two\n');
+    const started = await tool(one, 'execute_command', { command: 'echo from one; read line; echo "$line"', sandbox, background: true });
+    await until(async () => (await tool(two, 'command_output', { commandId: started.commandId, stdoutOffset: 0 })).stdout === 'from one\n', 'its output, for the other');
+    assert.equal((await server.ask('', { method: 'DELETE', ...one })).status, 204);
+    assert.equal((await tool(two, 'command_input', { commandId: started.commandId, text: 'go on\n', close: true })).takenBytes, 6);
+    const rest = await tool(two, 'command_output', { commandId: started.commandId, stdoutOffset: 9, waitMs: 5000 });
+    assert.equal(rest.stdout, 'go on\n', 'it outlives the session that began it');
+    const { json } = await server.modern('tools/call', { name: 'command_output', arguments: { commandId: started.commandId } }, bearer(BOB));
+    assert.equal(json.result.isError, true, 'and is not for others');
+    await tool(two, 'sandbox_stop', { sandbox, delete: true });
+  });
 });
