@@ -335,3 +335,15 @@ void jw_key_time(struct json_writer *w, const char *key, uint64_t unix_ms)
     snprintf(text, sizeof text, "%s.%03uZ", day, (unsigned)(unix_ms % 1000));
     jw_key_cstr(w, key, text);
 }
+
+void jw_key_list(struct json_writer *w, const char *key, const struct str *list,
+                 size_t count)
+{
+    if (!count)
+        return;
+    jw_key(w, key);
+    jw_array(w);
+    for (size_t i = 0; i < count; i++)
+        jw_str(w, list[i]);
+    jw_end_array(w);
+}

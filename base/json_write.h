@@ -44,6 +44,9 @@ void jw_json(struct json_writer *w, struct json v);
 /* jw_key and the value in one call. */
 void jw_key_str(struct json_writer *w, const char *key, struct str s);
 void jw_key_cstr(struct json_writer *w, const char *key, const char *s);
+/* An array of strings; nothing when there are none. */
+void jw_key_list(struct json_writer *w, const char *key, const struct str *list,
+                 size_t count);
 void jw_key_i64(struct json_writer *w, const char *key, int64_t v);
 void jw_key_bool(struct json_writer *w, const char *key, bool v);
 void jw_key_raw(struct json_writer *w, const char *key, struct str json);

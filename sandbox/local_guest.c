@@ -271,6 +271,21 @@ static int check_strings(const struct command_spec *spec, struct err *err)
     return err_remedy(err, "correct the arguments");
 }
 
+static int send_exec(struct box *box, const struct pending *p,
+                     const struct guest_exec *request, const struct buf *tail,
+                     const int fds[3], struct err *err)
+{
+    return send_message(box,
+                        &(struct wire_out){.type = GUEST_EXEC,
+                                           .id = p->id,
+                                           .body = request,
+                                           .body_bytes = sizeof *request,
+                                           .tail = buf_str(tail),
+                                           .fds = fds,
+                                           .fd_count = p->terminal ? 0 : 3},
+                        err);
+}
+
 void local_guest_run(struct box *box, struct command *c,
                      const struct command_spec *spec)
 {
@@ -299,15 +314,7 @@ void local_guest_run(struct box *box, struct command *c,
              spec->cwd.n ? spec->cwd.p : "");
     int rc = tail.overflow
                  ? err_set(&err, ERR_LIMIT, "command and environment are too long")
-                 : send_message(box,
-                                &(struct wire_out){.type = GUEST_EXEC,
-                                                   .id = p->id,
-                                                   .body = &request,
-                                                   .body_bytes = sizeof request,
-                                                   .tail = buf_str(&tail),
-                                                   .fds = fds,
-                                                   .fd_count = terminal ? 0 : 3},
-                                &err);
+                 : send_exec(box, p, &request, &tail, fds, &err);
     buf_finish(&tail);
     for (int i = 0; i < 3; i++)
         fd_close(&fds[i]);
@@ -328,15 +335,7 @@ void local_guest_warm(struct box *box)
     buf_init(&tail, GUEST_MESSAGE_MAX - 1024);
     write_exec(&tail, box, &spec, &request);
     struct pending *p = expect(box, PENDING_EXEC); /* of no command */
-    if (null < 0 || send_message(box,
-                                 &(struct wire_out){.type = GUEST_EXEC,
-                                                    .id = p->id,
-                                                    .body = &request,
-                                                    .body_bytes = sizeof request,
-                                                    .tail = buf_str(&tail),
-                                                    .fds = fds,
-                                                    .fd_count = 3},
-                                 &err) < 0)
+    if (null < 0 || send_exec(box, p, &request, &tail, fds, &err) < 0)
         done(box, p); /* then its first command is the slow one */
     buf_finish(&tail);
     fd_close(&null);

@@ -12,18 +12,6 @@
 
 enum { RECORD_VERSION = 1, RECORD_BYTES_MAX = 1024 * 1024 };
 
-static void write_list(struct json_writer *w, const char *key, const struct str *list,
-                       size_t count)
-{
-    if (!count)
-        return;
-    jw_key(w, key);
-    jw_array(w);
-    for (size_t i = 0; i < count; i++)
-        jw_str(w, list[i]);
-    jw_end_array(w);
-}
-
 static void write_number(struct json_writer *w, const char *key, uint64_t value)
 {
     if (value)
@@ -46,8 +34,8 @@ static void write_record(struct buf *text, const struct local_record *r)
     write_number(&w, "cpuMillis", s->cpu_millis);
     write_number(&w, "pids", s->pids);
     write_number(&w, "timeoutMs", s->timeout_ms);
-    write_list(&w, "env", s->env, s->env_count);
-    write_list(&w, "tags", s->tags, s->tag_count);
+    jw_key_list(&w, "env", s->env, s->env_count);
+    jw_key_list(&w, "tags", s->tags, s->tag_count);
     if (s->port_count) {
         jw_key(&w, "ports");
         jw_array(&w);

@@ -3,6 +3,8 @@
 #include "tools/common.h"
 #include "tools/sandbox_info.h"
 
+enum { ANSWER_MAX = 8 * 1024 * 1024 };
+
 static void on_cancel(struct call *call)
 {
     struct tool_job *job = call_state(call);
@@ -61,15 +63,47 @@ void job_end(struct tool_job *job, struct call *call, const struct err *err)
         tool_fail(call, &copy);
 }
 
-void job_answer_info(void *ctx, const struct sandbox_info *info, const struct err *err)
+struct call *job_finish(void *ctx, const struct err *err)
 {
     struct tool_job *job = ctx;
     struct call *call = job_resume(job);
     if (!call || err) {
         job_end(job, call, err);
-        return;
+        return NULL;
     }
     job_free(job);
+    return call;
+}
+
+bool job_answer_begin(struct job_answer *a, void *ctx, const struct err *err)
+{
+    struct tool_job *job = ctx;
+    struct call *call = job_resume(job);
+    if (!call || err) {
+        job_end(job, call, err);
+        return false;
+    }
+    a->job = job;
+    a->call = call;
+    buf_init(&a->text, ANSWER_MAX);
+    jw_init(&a->w, &a->text);
+    jw_object(&a->w);
+    return true;
+}
+
+void job_answer_end(struct job_answer *a)
+{
+    jw_end_object(&a->w);
+    job_free(a->job);
+    call_result_structured(a->call, buf_str(&a->text));
+    buf_finish(&a->text);
+}
+
+void job_answer_info(void *ctx, const struct sandbox_info *info, const struct err *err)
+{
+    struct call *call = job_finish(ctx, err);
+    if (!call)
+        return;
     sandbox_info_result(call, info);
 }
 

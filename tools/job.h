@@ -5,6 +5,8 @@
  * call by number, and lives until the callback that it waits for has come. A tool's own
  * struct starts with a struct tool_job. */
 #pragma once
+#include "base/buf.h"
+#include "base/json_write.h"
 #include "mcp/call.h"
 #include "tools/tools.h"
 
@@ -44,6 +46,22 @@ void job_open_named(struct tool_job *job, struct str name,
 void job_fail(struct tool_job *job, struct call *call, struct err *err);
 /* The same for a callback's error; call may be NULL: then only the job ends. */
 void job_end(struct tool_job *job, struct call *call, const struct err *err);
+
+/* First line of a callback after which the job is not needed: the call that waits; NULL
+ * when it is gone, or has been ended with err. */
+struct call *job_finish(void *job, const struct err *err);
+
+/* The answer of a callback, as a JSON object of up to 8 MiB. */
+struct job_answer {
+    struct tool_job *job;
+    struct call *call;
+    struct buf text;
+    struct json_writer w; /* inside the object */
+};
+/* First line of a callback that answers so; false: there is nothing left to answer. */
+bool job_answer_begin(struct job_answer *a, void *job, const struct err *err);
+/* Ends the call with it, and the job. */
+void job_answer_end(struct job_answer *a);
 
 /* A sandbox_open_fn whose ctx is the job: ends the call with the sandbox's info. */
 void job_answer_info(void *ctx, const struct sandbox_info *info, const struct err *err);

@@ -35,13 +35,9 @@ static void write_entry(struct json_writer *w, const struct sandbox_info *info)
 static void on_list(void *ctx, const struct sandbox_info *infos, size_t count,
                     const struct err *err)
 {
-    struct tool_job *job = ctx;
-    struct call *call = job_resume(job);
-    if (!call || err) {
-        job_end(job, call, err);
+    struct call *call = job_finish(ctx, err);
+    if (!call)
         return;
-    }
-    job_free(job);
     struct json_writer *w = call_resources_begin(call);
     for (size_t i = 0; i < count; i++)
         write_entry(w, &infos[i]);
@@ -144,14 +140,10 @@ static int answer_file(struct call *call, int fd, uint64_t size_bytes, struct er
 
 static void on_file(void *ctx, int fd, uint64_t size_bytes, const struct err *err)
 {
-    struct tool_job *job = ctx;
-    struct call *call = job_resume(job);
+    struct call *call = job_finish(ctx, err);
     struct err problem;
-    if (!call || err) {
-        job_end(job, call, err);
+    if (!call)
         return;
-    }
-    job_free(job);
     if (answer_file(call, fd, size_bytes, &problem) < 0)
         tool_fail(call, &problem);
 }
@@ -195,13 +187,9 @@ void offer_read_file(struct call *call)
 static void on_names(void *ctx, const struct sandbox_info *infos, size_t count,
                      const struct err *err)
 {
-    struct tool_job *job = ctx;
-    struct call *call = job_resume(job);
-    if (!call || err) {
-        job_end(job, call, err);
+    struct call *call = job_finish(ctx, err);
+    if (!call)
         return;
-    }
-    job_free(job);
     struct str names[COMPLETED_MAX];
     size_t found = 0;
     for (size_t i = 0; i < count && found < COMPLETED_MAX; i++)

@@ -12,8 +12,6 @@ void tool_sandbox_create(struct call *call)
         tool_fail(call, &err);
         return;
     }
-    spec.name = tool_arg_str(call, STR("name"));
-    spec.ephemeral = spec.name.n == 0;
     struct tool_job *job = job_new(call, sizeof *job);
     job->awaits = true;
     sandbox_create(job->tools->sandboxes, job->owner, &spec, job_answer_info, job);

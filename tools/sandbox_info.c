@@ -35,18 +35,6 @@ static void write_limits(struct json_writer *w, const struct sandbox_info *info)
     jw_end_object(w);
 }
 
-static void write_list(struct json_writer *w, const char *key, const struct str *list,
-                       size_t count)
-{
-    if (!count)
-        return;
-    jw_key(w, key);
-    jw_array(w);
-    for (size_t i = 0; i < count; i++)
-        jw_str(w, list[i]);
-    jw_end_array(w);
-}
-
 void sandbox_info_write(struct json_writer *w, const struct sandbox_info *info)
 {
     jw_key_str(w, "sandbox", info->name);
@@ -69,7 +57,7 @@ void sandbox_info_write(struct json_writer *w, const struct sandbox_info *info)
     }
     if (info->spec) {
         write_limits(w, info);
-        write_list(w, "tags", info->spec->tags, info->spec->tag_count);
+        jw_key_list(w, "tags", info->spec->tags, info->spec->tag_count);
         if (info->spec->network) {
             jw_key(w, "networkPolicy");
             network_policy_write(info->spec->network, w);
@@ -103,7 +91,10 @@ int sandbox_spec_read(struct call *call, struct sandbox_spec *ret_spec, struct e
     double cpus = 0;
     int64_t pids = tool_arg_i64(call, STR("pids"), 0);
     json_f64(json_get(call_args(call), STR("cpus")), &cpus);
+    struct str name = tool_arg_str(call, STR("name"));
     *ret_spec = (struct sandbox_spec){
+        .name = name,
+        .ephemeral = name.n == 0,
         .memory_bytes = mebibytes(call, STR("memoryMb")),
         .disk_bytes = mebibytes(call, STR("diskMb")),
         .cpu_millis = cpus > 1e6 ? 1000000000 : (uint64_t)(cpus * 1000),

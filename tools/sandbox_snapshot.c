@@ -4,8 +4,6 @@
 #include "tools/sandbox_info.h"
 #include "tools/tools.h"
 
-enum { LIST_BYTES = 1024 * 1024 };
-
 static void write_snapshot(struct json_writer *w, const struct snapshot_info *info)
 {
     jw_key_str(w, "snapshot", info->id);
@@ -19,71 +17,41 @@ static void write_snapshot(struct json_writer *w, const struct snapshot_info *in
 static void on_snapshot(void *ctx, const struct snapshot_info *info,
                         const struct err *err)
 {
-    struct tool_job *job = ctx;
-    struct call *call = job_resume(job);
-    struct buf text;
-    struct json_writer w;
-    if (!call || err) {
-        job_end(job, call, err);
+    struct job_answer a;
+    if (!job_answer_begin(&a, ctx, err))
         return;
-    }
-    buf_init(&text, LIST_BYTES);
-    jw_init(&w, &text);
-    jw_object(&w);
-    write_snapshot(&w, info);
-    jw_end_object(&w);
-    job_free(job);
-    call_result_structured(call, buf_str(&text));
-    buf_finish(&text);
+    struct json_writer *w = &a.w;
+    write_snapshot(w, info);
+    job_answer_end(&a);
 }
 
 static void on_list(void *ctx, const struct snapshot_info *infos, size_t count,
                     const struct err *err)
 {
-    struct tool_job *job = ctx;
-    struct call *call = job_resume(job);
-    struct buf text;
-    struct json_writer w;
-    if (!call || err) {
-        job_end(job, call, err);
+    struct job_answer a;
+    if (!job_answer_begin(&a, ctx, err))
         return;
-    }
-    buf_init(&text, LIST_BYTES);
-    jw_init(&w, &text);
-    jw_object(&w);
-    jw_key(&w, "snapshots");
-    jw_array(&w);
+    struct json_writer *w = &a.w;
+    jw_key(w, "snapshots");
+    jw_array(w);
     for (size_t i = 0; i < count; i++) {
-        jw_object(&w);
-        write_snapshot(&w, &infos[i]);
-        jw_end_object(&w);
+        jw_object(w);
+        write_snapshot(w, &infos[i]);
+        jw_end_object(w);
     }
-    jw_end_array(&w);
-    jw_end_object(&w);
-    job_free(job);
-    call_result_structured(call, buf_str(&text));
-    buf_finish(&text);
+    jw_end_array(w);
+    job_answer_end(&a);
 }
 
 static void on_deleted(void *ctx, const struct err *err)
 {
-    struct tool_job *job = ctx;
-    struct call *call = job_resume(job);
-    struct buf text;
-    struct json_writer w;
-    if (!call || err) {
-        job_end(job, call, err);
+    struct job_answer a;
+    if (!job_answer_begin(&a, ctx, err))
         return;
-    }
-    buf_init(&text, 1024);
-    jw_init(&w, &text);
-    jw_object(&w);
-    jw_key_str(&w, "snapshot", tool_arg_str(call, STR("snapshot")));
-    jw_key_cstr(&w, "status", "deleted");
-    jw_end_object(&w);
-    job_free(job);
-    call_result_structured(call, buf_str(&text));
-    buf_finish(&text);
+    struct json_writer *w = &a.w;
+    jw_key_str(w, "snapshot", tool_arg_str(a.call, STR("snapshot")));
+    jw_key_cstr(w, "status", "deleted");
+    job_answer_end(&a);
 }
 
 static int check(struct call *call, bool deletes, bool creates, struct err *err)

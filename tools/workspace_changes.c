@@ -4,41 +4,31 @@
 #include "tools/job.h"
 #include "tools/tools.h"
 
-enum { ANSWER_BYTES = 200 * 1024, RESULT_BYTES = 8 * 1024 * 1024 };
+enum { ANSWER_BYTES = 200 * 1024 };
 
 static void on_changes(void *ctx, const struct workspace_change *changes, size_t count,
                        uint64_t total, const struct err *err)
 {
-    struct tool_job *job = ctx;
-    struct call *call = job_resume(job);
-    struct buf text;
-    struct json_writer w;
-    if (!call || err) {
-        job_end(job, call, err);
+    struct job_answer a;
+    if (!job_answer_begin(&a, ctx, err))
         return;
-    }
+    struct json_writer *w = &a.w;
     size_t shown = 0;
-    buf_init(&text, RESULT_BYTES);
-    jw_init(&w, &text);
-    jw_object(&w);
-    jw_key(&w, "changes");
-    jw_array(&w);
-    for (; shown < count && text.n < ANSWER_BYTES; shown++) {
+    jw_key(w, "changes");
+    jw_array(w);
+    for (; shown < count && a.text.n < ANSWER_BYTES; shown++) {
         char kind[2] = {changes[shown].kind, '\0'};
-        jw_object(&w);
-        jw_key_cstr(&w, "kind", kind);
-        jw_key_str(&w, "path", changes[shown].path);
-        jw_end_object(&w);
+        jw_object(w);
+        jw_key_cstr(w, "kind", kind);
+        jw_key_str(w, "path", changes[shown].path);
+        jw_end_object(w);
     }
-    jw_end_array(&w);
-    jw_key_i64(&w, "total", (int64_t)total);
+    jw_end_array(w);
+    jw_key_i64(w, "total", (int64_t)total);
     if (shown < total)
-        jw_key_bool(&w, "truncated", true);
-    jw_key_str(&w, "sandbox", job->sandbox_name);
-    jw_end_object(&w);
-    job_free(job);
-    call_result_structured(call, buf_str(&text));
-    buf_finish(&text);
+        jw_key_bool(w, "truncated", true);
+    jw_key_str(w, "sandbox", a.job->sandbox_name);
+    job_answer_end(&a);
 }
 
 static void opened(struct tool_job *job, struct call *call)
