@@ -132,9 +132,7 @@ describe('the same tools, the same results', () => {
     const wanted = await expected();
     const served = await serveVercel({ command: (args) => [sandquay, args], env: { ...base, XDG_STATE_HOME: path.join(directory, 'served') } });
     try {
-      // Forks and snapshots are not served yet.
-      const list = steps.slice(0, steps.findIndex(([tool]) => tool === 'sandbox_fork'));
-      const results = await all({ env: { ...vercelEnv, VERCEL_SANDBOX_API_URL: `${served.base}/api` } }, list);
+      const results = await all({ env: { ...vercelEnv, VERCEL_SANDBOX_API_URL: `${served.base}/api` } });
       for (const [i, result] of results.entries()) assert.equal(result, wanted[i], JSON.stringify(steps[i]));
     } finally {
       await served.stop();
