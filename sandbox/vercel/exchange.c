@@ -3,7 +3,8 @@
  *   lost, 5xx            again, but only what is repeatable; else "unknown"
  *   429                  again after Retry-After, if that is short
  *   401, 403             again with a renewed token, if there is one
- *   410, 422 (stopping)  again in a resumed session, once
+ *   410, 422 (stopping),
+ *   404 of the session   again in a resumed session, once
  * Waits grow and vary, so that many clients do not come back at the same time. */
 #include "base/log.h"
 #include "base/mem.h"
@@ -192,11 +193,19 @@ static void explain(struct exchange *x, struct vercel_refusal why, struct err *e
     }
 }
 
-static bool is_stopped(int status, struct str code)
+/* A 404 may also be of a file or command: it is of the session if it names that. */
+static bool names_session(const struct exchange *x, struct str message)
 {
-    return status == 410 ||
-           (status == 422 && (str_eq(code, STR("sandbox_stopping")) ||
-                              str_eq(code, STR("sandbox_snapshotting"))));
+    const struct machine *m = x->spec.machine;
+    return m && m->session[0] && message.n &&
+           memmem(message.p, message.n, m->session, strlen(m->session));
+}
+
+static bool is_stopped(const struct exchange *x, const struct vercel_refusal *why)
+{
+    return x->status == 410 || (x->status == 404 && names_session(x, why->message)) ||
+           (x->status == 422 && (str_eq(why->code, STR("sandbox_stopping")) ||
+                                 str_eq(why->code, STR("sandbox_snapshotting"))));
 }
 
 /* true: it goes on. */
@@ -231,7 +240,7 @@ static void refused(struct exchange *x)
         handled = again(x);
     else if ((status == 401 || status == 403) && !x->renewed)
         handled = x->renewed = account_renew(x->vercel, on_waited, x);
-    else if (is_stopped(status, why.code) && x->spec.resumes && !x->resumed) {
+    else if (is_stopped(x, &why) && x->spec.resumes && !x->resumed) {
         x->resumed = handled = true;
         machine_resume(x->spec.machine, on_waited, x);
     }

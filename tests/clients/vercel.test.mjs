@@ -7,6 +7,7 @@ import path from 'node:path';
 import { after, describe, test } from 'node:test';
 import { pause, sandquay, scratch, shared, skipSanitized, until } from './lib/product.mjs';
 import { serveVercel } from './lib/vercel.mjs';
+import { account, value, vercelServer, withoutAccount, withVercelServer } from './lib/vercel-client.mjs';
 import { fake } from './lib/vercel-fake.mjs';
 import { Wire } from './lib/wire.mjs';
 
@@ -15,33 +16,10 @@ const api = await fake(path.join(directory, 'api'));
 mkdirSync(path.join(directory, 'tmp'));
 after(() => api.close());
 
-const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^VERCEL_|_proxy$/i.test(name)));
-const base = { ...clean, HOME: directory, XDG_STATE_HOME: path.join(directory, 'state'), TMPDIR: path.join(directory, 'tmp') };
-const account = { VERCEL_SANDBOX_API_URL: api.url, VERCEL_TOKEN: 'tok_test', VERCEL_TEAM_ID: 'team_test', VERCEL_PROJECT_ID: 'prj_test' };
-const vercelEnv = { ...base, ...account };
+const base = { ...withoutAccount, HOME: directory, XDG_STATE_HOME: path.join(directory, 'state'), TMPDIR: path.join(directory, 'tmp') };
+const vercelEnv = { ...base, ...account(api.url) };
 
-async function server({ backend = 'vercel', args = [], env = vercelEnv } = {}) {
-  const wire = new Wire({ args: ['serve', '--backend', backend, '--toolsets', 'lifecycle', ...args], env, cwd: directory, keepRecords: false });
-  await wire.initialize();
-  wire.run = async (command, more = {}, meta) => value(await wire.tool('execute_command', { command, ...more }, meta));
-  return wire;
-}
-
-/** structuredContent, or {code, ...} of an error. */
-function value(result) {
-  if (result.isError) return JSON.parse(result.content[0].text);
-  return result.structuredContent ?? result.content;
-}
-
-async function withServer(use, options) {
-  const wire = await server(options);
-  try {
-    return await use(wire);
-  } finally {
-    await wire.close();
-    assert.doesNotMatch(wire.stderr, /Sanitizer|runtime error|tok_test/);
-  }
-}
+const withServer = (use, options) => withVercelServer(use, { env: vercelEnv, cwd: directory, ...options });
 
 const isRun = (method, where) => method === 'POST' && where.endsWith('/cmd');
 const isCreate = (method, where) => method === 'POST' && /^\/v[23]\/sandboxes$/.test(where);
@@ -447,7 +425,7 @@ describe('faults between us and the API', () => {
 
   test('no sandbox is left behind', async () => {
     assert.deepEqual([...api.sandboxes.keys()], []);
-    const wire = await server();
+    const wire = await vercelServer({ env: vercelEnv, cwd: directory });
     await wire.run('true');
     assert.equal(api.sandboxes.size, 1);
     wire.process.kill('SIGTERM');
