@@ -133,6 +133,7 @@ enum flag {
     FLAG_TOOLSETS,
     FLAG_WORKSPACE_MODE,
     FLAG_IMAGE,
+    FLAG_MOUNT,
     FLAG_SUITE,
     FLAG_INCLUDE,
     FLAG_COMMIT,
@@ -169,6 +170,7 @@ struct flag_row {
 
 static const struct flag_row rows[] = {
     {"--workspace", required_argument, FLAG_WORKSPACE, TO_SERVER},
+    {"--mount", required_argument, FLAG_MOUNT, TO_SERVER},
     {"--image", required_argument, FLAG_IMAGE, TO_SERVER},
     {"--suite", required_argument, FLAG_SUITE, OPTIONS_IMAGE},
     {"--include", required_argument, FLAG_INCLUDE, OPTIONS_IMAGE},
@@ -229,6 +231,25 @@ static int take_env(struct options *o, const char *text, struct err *err)
     if (o->env_count == OPTIONS_ENV_MAX)
         return err_set(err, ERR_LIMIT, "more than %d variables", OPTIONS_ENV_MAX);
     o->env[o->env_count++] = text;
+    return 0;
+}
+
+/* HOST:INSIDE, and maybe ":ro". */
+static int take_mount(struct options *o, const char *text, struct err *err)
+{
+    struct str s = str_of(text);
+    struct sandbox_mount m = {.readonly = s.n > 3 && !strcmp(text + s.n - 3, ":ro")};
+    s.n -= m.readonly ? 3 : 0;
+    const char *colon = s.n ? memrchr(s.p, ':', s.n) : NULL;
+    if (!colon || colon == s.p || colon[1] != '/') {
+        err_set(err, ERR_INVALID, "\"%s\" is not of the form HOST:INSIDE", text);
+        return err_remedy(err, "for example ./data:/mnt/data, or ./data:/mnt/data:ro");
+    }
+    if (o->mount_count == SANDBOX_MOUNTS_MAX)
+        return err_set(err, ERR_LIMIT, "more than %d mounts", SANDBOX_MOUNTS_MAX);
+    m.host = (struct str){s.p, (size_t)(colon - s.p)};
+    m.inside = str_from(s, m.host.n + 1);
+    o->mounts[o->mount_count++] = m;
     return 0;
 }
 
@@ -321,6 +342,8 @@ static int take(struct options *o, int flag, const char *text, struct err *err)
     case FLAG_WORKSPACE:
         o->workspace = text;
         return 0;
+    case FLAG_MOUNT:
+        return take_mount(o, text, err);
     case FLAG_IMAGE:
         o->image = text;
         return 0;

@@ -35,6 +35,8 @@ struct options {
     int require_level;                                 /* 0: not given */
     bool allow_weak;
     bool workspace_readonly, workspace_overlay, verbose, help;
+    struct sandbox_mount mounts[SANDBOX_MOUNTS_MAX];
+    size_t mount_count;
     unsigned toolsets;             /* TOOLSET_* bits */
     bool json;                     /* sandboxes */
     struct network_policy network; /* see options_finish() */

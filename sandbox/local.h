@@ -154,6 +154,11 @@ void local_changes_finish(struct local *l);
 
 /* local_workspace.c: the host directory that becomes /workspace. "": none. */
 int local_workspace_find(const struct sandbox *sb, char to[4096], struct err *err);
+/* Further directories, as the guest program wants them (sandbox/guest/mount_list.h). */
+int local_mounts_write(const struct sandbox *sb, enum zygote_launcher launcher,
+                       struct buf *to, struct err *err);
+/* Is it one of these that the failed step was about? */
+bool local_mounts_name(const struct sandbox *sb, struct str step);
 
 /* local_image.c: what begins with nothing gets the server's image, if there is one */
 void local_image_begin(const struct sandboxes *set, struct owned_spec *wish);

@@ -12,8 +12,9 @@ static bool is_usual(const struct sandbox *sb)
 {
     const struct sandbox_spec *wish = &sb->wish.spec;
     return !sb->kept && !wish->snapshot.n && !wish->memory_bytes && !wish->disk_bytes &&
-           !wish->cpu_millis && !wish->pids &&
-           !(sb->is_default && sb->set->config.workspace);
+           !wish->cpu_millis && !wish->pids && !wish->mount_count &&
+           !(sb->is_default &&
+             (sb->set->config.workspace || sb->set->config.mount_count));
 }
 
 static void make(void *ctx)

@@ -20,6 +20,7 @@ enum {
     READY_LIMIT_MS = 10000,
     GONE_LIMIT_MS = 1500,
     ZYGOTE_SOCKET = 3,
+    MOUNT_TEXT_MAX = 30 * 1024,
     MESSAGES_A_TURN = 64, /* a guest that floods us leaves the others their turn */
 };
 
@@ -177,6 +178,12 @@ static int ask_for_box(struct box *box, struct err *err)
     sb->workspace = workspace[0] ? config->workspace : NULL;
     if (local_image_check(sb, box->launcher, image, err) < 0)
         return -1;
+    struct buf mounts;
+    buf_init(&mounts, MOUNT_TEXT_MAX);
+    if (local_mounts_write(sb, box->launcher, &mounts, err) < 0 || mounts.overflow) {
+        buf_finish(&mounts);
+        return -1;
+    }
     if (box->hold.dir >= 0)
         snprintf(files, sizeof files, "%.4000s/files", box->hold.path);
     struct zygote_create request = {
@@ -200,6 +207,7 @@ static int ask_for_box(struct box *box, struct err *err)
                              box->ground.dir,
                              box->ground.names,
                              image,
+                             mounts.n ? buf_cstr(&mounts) : "",
                              config->temp_dir};
     const int fds[] = {box->guest_end, box->hold.lock};
     for (size_t i = 0; i < CREATE_STRINGS; i++)
@@ -213,6 +221,7 @@ static int ask_for_box(struct box *box, struct err *err)
                                           .fds = fds,
                                           .fd_count = box->hold.lock < 0 ? 1 : 2});
     buf_finish(&tail);
+    buf_finish(&mounts);
     fd_close(&box->guest_end);
     return rc < 0 ? err_sys(err, errno, "asking for a sandbox") : 0;
 }
@@ -331,8 +340,9 @@ static void cannot_launch(struct box *box, int sys, struct str step)
         snprintf(box->refused, sizeof box->refused, "%.*s", STR_FMT(step));
         box->refused_sys = sys;
     }
-    bool image = box->sandbox && box->sandbox->wish.spec.image.n;
-    if (!l->launched && !image &&
+    const struct sandbox *sb = box->sandbox;
+    bool ours = sb && (sb->wish.spec.image.n || local_mounts_name(sb, step));
+    if (!l->launched && !ours &&
         local_level_may_fall(config, box->launcher, sys, step)) {
         log_info("a sandbox: %.*s: %s; trying another way", STR_FMT(step),
                  strerror(sys));

@@ -49,6 +49,8 @@ struct sandbox_config {
         *workspace; /* host directory for default sandboxes' /workspace, or NULL */
     bool workspace_readonly;
     bool workspace_overlay; /* what is written there waits for workspace_changes() */
+    const struct sandbox_mount *mounts; /* of default sandboxes */
+    size_t mount_count;
     const char *image; /* host directory that is the root of new sandboxes, or NULL */
     const char
         *default_name; /* name of the default sandbox, or NULL for an unnamed one */
@@ -107,6 +109,13 @@ static inline uint32_t sandbox_tenant(uint64_t owner)
     return (uint32_t)(owner >> 32);
 }
 
+/* A directory of the host inside a sandbox. */
+struct sandbox_mount {
+    struct str host, inside; /* absolute; inside is not "/workspace" and no system's */
+    bool readonly;
+};
+enum { SANDBOX_MOUNTS_MAX = 8 };
+
 /* What is asked for. All is borrowed for the call; zero or empty is the configured
  * default. */
 struct sandbox_spec {
@@ -121,6 +130,8 @@ struct sandbox_spec {
     const uint16_t *ports; /* to be reached from outside */
     size_t port_count;
     struct str snapshot, image; /* where its files come from; empty: the default root */
+    const struct sandbox_mount *mounts; /* of this run: to be given again */
+    size_t mount_count;
     const struct network_policy *network;
     bool ephemeral; /* its files are not kept: it ends with its owner */
 };

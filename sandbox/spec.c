@@ -18,6 +18,17 @@ static const uint16_t *copy_ports(struct arena *a, const uint16_t *ports, size_t
     return copy;
 }
 
+static const struct sandbox_mount *
+copy_mounts(struct arena *a, const struct sandbox_mount *mounts, size_t n)
+{
+    struct sandbox_mount *copy = arena_alloc(a, (n + 1) * sizeof *copy);
+    for (size_t i = 0; i < n; i++)
+        copy[i] = (struct sandbox_mount){.host = arena_dup(a, mounts[i].host),
+                                         .inside = arena_dup(a, mounts[i].inside),
+                                         .readonly = mounts[i].readonly};
+    return copy;
+}
+
 void owned_spec_set(struct owned_spec *to, const struct sandbox_spec *spec)
 {
     struct arena old = to->arena;
@@ -57,6 +68,10 @@ void owned_spec_merge(struct owned_spec *to, const struct sandbox_spec *from)
     if (from->port_count) {
         s->ports = copy_ports(a, from->ports, from->port_count);
         s->port_count = from->port_count;
+    }
+    if (from->mount_count) {
+        s->mounts = copy_mounts(a, from->mounts, from->mount_count);
+        s->mount_count = from->mount_count;
     }
     if (from->network)
         s->network = network_policy_dup(a, from->network);

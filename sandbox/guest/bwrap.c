@@ -241,7 +241,7 @@ static int hand_over(const struct guest_setup *setup)
         .pids_events = fcntl(setup->groups.pids_events, F_DUPFD, 5),
         .memory_bytes = setup->memory_bytes,
         .disk_bytes = setup->plan.disk_bytes,
-        .host_directory = setup->plan.workspace[0] != 0,
+        .host_directory = setup->plan.workspace[0] || setup->plan.mount_count,
     };
     snprintf(handed.host_name, sizeof handed.host_name, "%s", setup->plan.host_name);
     if (pipe(ends) < 0 || write(ends[1], &handed, sizeof handed) != sizeof handed)

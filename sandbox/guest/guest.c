@@ -164,7 +164,7 @@ static void set_up(struct guest *g, struct guest_setup *setup)
     run_init(g);
     g->wishes = (struct seccomp_wishes){
         .clone3_later = true,
-        .no_set_id_bits = setup->plan.workspace[0],
+        .no_set_id_bits = setup->plan.workspace[0] || setup->plan.mount_count,
         .no_memfd = !(g->layers & LAYER_CGROUP_MEMORY),
         .shares_host = setup->launcher == LAUNCH_LANDLOCK,
     };

@@ -14,6 +14,23 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* Of a directory with an owner of its own, who is root inside. */
+static int make_own_tree(int *ret_tree, const char *dir, int userns, uid_t base)
+{
+    struct stat st;
+    if (lstat(dir, &st) < 0)
+        return -1;
+    int ns = st.st_uid == 0 && st.st_gid == 0
+                 ? userns
+                 : idmap_swapped_userns(st.st_uid, st.st_gid, base);
+    *ret_tree = ns < 0 ? -1 : idmap_tree(dir, ns);
+    int saved = errno;
+    if (ns != userns)
+        fd_close(&ns);
+    errno = saved;
+    return *ret_tree < 0 ? -1 : 0;
+}
+
 static int make_trees(struct guest_setup *setup, pid_t pid, uid_t base)
 {
     char path[64];
@@ -26,25 +43,16 @@ static int make_trees(struct guest_setup *setup, pid_t pid, uid_t base)
         setup->plan.tree[TREE_DPKG] = idmap_tree("/var/lib/dpkg", userns);
         setup->plan.tree[TREE_ALTERNATIVES] = idmap_tree("/etc/alternatives", userns);
     }
-    const char *dirs[] = {setup->plan.workspace, setup->plan.files,
-                          setup->plan.snapshots, setup->plan.image};
-    const int index[] = {TREE_WORKSPACE, TREE_FILES, TREE_SNAPSHOTS, TREE_IMAGE};
+    const char *dirs[TREE_COUNT] = {[TREE_WORKSPACE] = setup->plan.workspace,
+                                    [TREE_FILES] = setup->plan.files,
+                                    [TREE_SNAPSHOTS] = setup->plan.snapshots,
+                                    [TREE_IMAGE] = setup->plan.image};
+    for (int i = 0; i < setup->plan.mount_count; i++)
+        dirs[TREE_MOUNTS + i] = setup->plan.mount[i].host;
     int rc = 0;
-    for (size_t i = 0; i < sizeof index / sizeof index[0] && rc == 0; i++) {
-        struct stat st;
-        if (!dirs[i][0])
-            continue;
-        rc = lstat(dirs[i], &st);
-        int ns = rc < 0 ? -1
-                 : st.st_uid == 0 && st.st_gid == 0
-                     ? userns
-                     : idmap_swapped_userns(st.st_uid, st.st_gid, base);
-        int tree = ns < 0 ? -1 : idmap_tree(dirs[i], ns);
-        if (ns != userns)
-            fd_close(&ns);
-        setup->plan.tree[index[i]] = tree;
-        rc = tree < 0 ? -1 : 0;
-    }
+    for (int i = 0; i < TREE_COUNT && rc == 0; i++)
+        if (dirs[i] && dirs[i][0])
+            rc = make_own_tree(&setup->plan.tree[i], dirs[i], userns, base);
     int saved = errno;
     close(userns);
     errno = saved;

@@ -5,6 +5,7 @@
 #include "base/fd.h"
 #include "sandbox/guest/etc.h"
 #include "sandbox/guest/launch.h"
+#include "sandbox/guest/mount_list.h"
 #include "sandbox/guest/prove.h"
 #include "sandbox/guest/sweep.h"
 #include <errno.h>
@@ -20,7 +21,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SERVER = LAUNCH_SERVER_FD, GUESTS_MAX = 1000, REAP_TRIES = 500 };
+enum {
+    SERVER = LAUNCH_SERVER_FD,
+    GUESTS_MAX = 1000,
+    REAP_TRIES = 500,
+    MOUNT_TEXT_MAX = 32 * 1024
+};
 
 struct child {
     uint32_t create_id; /* 0: free */
@@ -161,6 +167,12 @@ static void create(struct wire_message *m)
                                      .image = string[CREATE_IMAGE]};
     for (int i = 0; i < TREE_COUNT; i++)
         setup.plan.tree[i] = -1;
+    char mounts[MOUNT_TEXT_MAX];
+    snprintf(mounts, sizeof mounts, "%s", string[CREATE_MOUNTS]);
+    if (mount_list_read(mounts, &setup.plan) < 0) {
+        fail(m->id, EINVAL, "request");
+        return;
+    }
     cgroup_make(&setup.groups, ++number, &request);
     if (setup.launcher != LAUNCH_LANDLOCK)
         etc_collect(setup.plan.image[0] != 0);

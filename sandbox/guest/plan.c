@@ -153,6 +153,20 @@ static void add_directory(struct plan *p, const struct mount_plan *plan, int ind
         add(p, (struct plan_step){PLAN_BIND_RW, target, host, 0, NULL, false});
 }
 
+static void add_mount(struct plan *p, const struct mount_plan *wanted, int i)
+{
+    const struct plan_mount *m = &wanted->mount[i];
+    bool tree = wanted->tree[TREE_MOUNTS + i] >= 0;
+    if (!tree && m->readonly) {
+        add(p, (struct plan_step){PLAN_BIND, m->inside, m->host, 0, NULL, false});
+        return;
+    }
+    add_directory(p, wanted, TREE_MOUNTS + i, m->inside, m->host);
+    if (m->readonly)
+        add(p, (struct plan_step){PLAN_READONLY, m->inside, NULL, AT_RECURSIVE, NULL,
+                                  false});
+}
+
 static void add_host(struct plan *p, const struct mount_plan *wanted)
 {
     add_tree(p, wanted, TREE_USR, "/usr", true);
@@ -185,6 +199,8 @@ void plan_make(struct plan *p, const struct mount_plan *wanted)
     ADD_ALL(p, proc_end);
     if (!image)
         ADD_ALL(p, host_covers);
+    for (int i = 0; i < wanted->mount_count; i++)
+        add_mount(p, wanted, i);
     if (wanted->workspace_overlay)
         add(p, (struct plan_step){PLAN_OVERLAY, "/workspace", NULL, TREE_WORKSPACE,
                                   NULL, false});

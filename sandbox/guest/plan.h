@@ -16,7 +16,15 @@ enum {
     TREE_FILES,
     TREE_SNAPSHOTS,
     TREE_IMAGE,
-    TREE_COUNT,
+    TREE_MOUNTS, /* and those behind it */
+    PLAN_MOUNTS_MAX = 8,
+    TREE_COUNT = TREE_MOUNTS + PLAN_MOUNTS_MAX,
+};
+
+/* A host directory, and where it is inside. */
+struct plan_mount {
+    const char *host, *inside;
+    bool readonly;
 };
 
 struct mount_plan {
@@ -36,6 +44,8 @@ struct mount_plan {
     /* A root directory of another system, which the root lies upon; or "": the host's
      * /usr and parts of its /etc. */
     const char *image;
+    struct plan_mount mount[PLAN_MOUNTS_MAX];
+    int mount_count;
     int tree[TREE_COUNT];
 };
 

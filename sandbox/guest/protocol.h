@@ -16,7 +16,7 @@ enum {
     GUEST_PROTOCOL_VERSION = 1,
     GUEST_MESSAGE_MAX =
         180 * 1024, /* under the default SO_SNDBUF of a SEQPACKET pair */
-    GUEST_FDS_MAX = 8,
+    GUEST_FDS_MAX = 16,
     GUEST_PROXY_PORT = 3128,
     GUEST_TRANSPARENT_MAX = 3,
     GUEST_POOL_BITS = 15,
@@ -133,6 +133,7 @@ enum zygote_string {
     CREATE_SNAPSHOTS, /* host directory of snapshots that the root lies upon, or "" */
     CREATE_LOWERS,    /* which ones, newest first, each followed by a space */
     CREATE_IMAGE,     /* host directory that is the root instead of the host's, or "" */
+    CREATE_MOUNTS,    /* more host directories: mount_list.h; or "" */
     CREATE_TEMP,      /* host directory for what LAUNCH_LANDLOCK keeps on disk */
     CREATE_STRINGS,
 };

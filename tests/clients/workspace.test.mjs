@@ -219,6 +219,34 @@ for (const owner of owners('workspace')) {
       assert.deepEqual(readdirSync(directory), []);
     });
 
+    test('further directories, with --mount', async () => {
+      const one = make({ f: 'one\n' }), two = make({ f: 'two\n' }), workspace = make();
+      const both = ['--mount', `${one}:/mnt/one`, '--mount', `${two}:/data/two:ro`, '--workspace', workspace];
+      const { code, stdout, stderr } = await exec(...both, 'cat /mnt/one/f /data/two/f; echo 1 >/mnt/one/new; stat -c %U /mnt/one/new; touch /data/two/new; pwd');
+      assert.deepEqual([code, stdout], [0, 'one\ntwo\nroot\n/workspace\n'], stderr);
+      assert.match(stderr, /Read-only file system/);
+      assert.equal(statSync(path.join(one, 'new')).uid, owner.uid ?? process.getuid());
+      assert.deepEqual(readdirSync(two), ['f']);
+      const suid = await exec('--mount', `${one}:/mnt/one`, 'chmod u+s /mnt/one/new');
+      assert.equal(suid.code, 1, 'no set-id bits on the host');
+      const kept = await exec('--sandbox', 'mounted', '--mount', `${one}:/mnt/one`, 'ln -s /etc /mnt/two; cat /mnt/one/f');
+      assert.equal(kept.stdout, 'one\n');
+      const again = await exec('--sandbox', 'mounted', '--mount', `${two}:/mnt/two`, 'cat /mnt/two/f; readlink /mnt/two.displaced; ls /mnt/one');
+      assert.equal(again.stdout, 'two\n/etc\n', 'what code arranged leads nowhere else, and a mount is of one run');
+      for (const [mount, pattern] of [
+        [`${one}:/usr/x`, /the system is there/], ['/:/mnt/x', /root of this machine/], [`${one}-none:/mnt/x`, /No such file/],
+        [`${one}:/workspace`, /that is the workspace/], [`${one}:/mnt/../x`, /absolute path/], [one, /of the form HOST:INSIDE/], [`${one}:x`, /of the form HOST:INSIDE/],
+      ]) {
+        const refused = await exec('--mount', mount, 'true');
+        assert.match(refused.stderr, pattern);
+        assert.ok(refused.code === 2 || refused.code === 125, mount);
+      }
+      const nested = await exec('--mount', `${one}:/mnt/a`, '--mount', `${two}:/mnt/a/b`, 'true');
+      assert.match(nested.stderr, /another mount is there/);
+      if (root && owner.uid !== undefined) assert.match((await exec('--mount', '/usr/local:/mnt/x', 'true')).stderr, /belongs to user 0.*:ro/);
+      assert.deepEqual(readdirSync(one).sort(), ['f', 'new']);
+    });
+
     test('the tool is there only where it is of use', async () => {
       const [program, args] = owner.command(['serve']);
       const wire = await open(program, args);

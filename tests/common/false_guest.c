@@ -145,7 +145,7 @@ int false_guest_say(const struct false_guest *f, const struct wire_out *m)
 int false_guest_say_raw(const struct false_guest *f, const void *bytes, size_t n,
                         const int *fds, int fd_count)
 {
-    enum { MOST = 16 };
+    enum { MOST = GUEST_FDS_MAX + 8 };
     union {
         struct cmsghdr align;
         char room[CMSG_SPACE(sizeof(int) * MOST)];

@@ -125,6 +125,7 @@ static void what_is_handed_on_is_understood(void **state)
                            "exec --sandbox dev --pids 64 --cpus 0.5 --disk 1g "
                            "--max-sandboxes 3 --max-commands 9 --keep-output 1m "
                            "--workspace-readonly --backend local "
+                           "--mount a:b:/mnt/b:ro --mount c:/d "
                            "--network a.com,10.0.0.0/8 --network b.com "
                            "--network-deny 10.1.0.0/16 true",
                            &err),
@@ -144,6 +145,10 @@ static void what_is_handed_on_is_understood(void **state)
     assert_int_equal(again.limits.commands, 9);
     assert_int_equal(again.limits.keep_command_bytes, 1 << 20);
     assert_true(again.workspace_readonly);
+    assert_int_equal(again.mount_count, 2);
+    assert_true(str_eq(again.mounts[0].host, STR("a:b")));
+    assert_true(str_eq(again.mounts[0].inside, STR("/mnt/b")));
+    assert_true(again.mounts[0].readonly && !again.mounts[1].readonly);
     assert_string_equal(again.backend, "local");
     assert_int_equal(again.first, argc);
     assert_int_equal(again.network.mode, NETWORK_CUSTOM);
