@@ -97,12 +97,16 @@ static void append_first(struct block *b)
 
 static void grow_string(struct block *b, struct json piece, struct str original)
 {
-    if (json_type(piece) != JSON_STRING)
-        return;
+    struct str raw = json_raw(piece);
+    if (json_type(piece) == JSON_STRING)
+        block_grow_by(b, (struct str){original.p + (raw.p - piece.doc->text.p), raw.n});
+}
+
+void block_grow_by(struct block *b, struct str piece)
+{
     if (b->grown.n == 0 && !b->kind->is_input)
         append_first(b);
-    struct str raw = json_raw(piece);
-    append(&b->grown, (struct str){original.p + (raw.p - piece.doc->text.p), raw.n});
+    append(&b->grown, piece);
 }
 
 static void set_members(struct block *b, struct json delta)

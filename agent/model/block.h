@@ -38,6 +38,9 @@ void block_free(struct block *b); /* accepts NULL */
  * (surrogates.h). */
 void block_grow(struct block *b, struct json delta, struct str original);
 
+/* The same for a piece of the member that grows: a JSON string. */
+void block_grow_by(struct block *b, struct str piece);
+
 /* Writes the whole block to w and tells what is in it, borrowed from *kept and b. Once.
  */
 void block_end(struct block *b, struct json_writer *w, struct message_block *ret_block,

@@ -1,7 +1,9 @@
 #include "agent/model/message.h"
 #include "agent/model/api_error.h"
 #include "agent/model/block.h"
+#include "agent/model/delta.h"
 #include "agent/model/surrogates.h"
+#include "base/json_strict.h"
 #include "base/mem.h"
 
 enum { KEEP_BYTES = 64 * 1024 };
@@ -134,6 +136,40 @@ static int on_block_start(struct accumulator *a, struct json event, struct err *
     return 0;
 }
 
+static void show(struct accumulator *a, const struct block *b, struct str text)
+{
+    if (text.n == 0 || b->kind->is_input)
+        return;
+    if (b->kind->type == BLOCK_TEXT)
+        a->events->text(a->ctx, text);
+    else
+        a->events->thinking(a->ctx, text);
+}
+
+/* A delta that is recognised by its bytes; false: it must be looked at as a whole. */
+static bool on_quick_delta(struct accumulator *a, struct str data)
+{
+    struct delta delta;
+    struct json_shape shape;
+    struct json_doc doc;
+    struct err err;
+    size_t at;
+    if (!a->started || a->ended || !delta_read(data, &delta) ||
+        json_strict(delta.piece, &shape, &err) < 0 || shape.tokens != 1)
+        return false;
+    struct block *b = find_block(a, delta.index, &at);
+    if (!b || !b->kind->member || !str_eq(delta.type, b->kind->delta))
+        return false;
+    struct str text = {delta.piece.p + 1, delta.piece.n - 2};
+    block_grow_by(b, delta.piece);
+    if (!b->kind->is_input && str_find(text, '\\') >= 0)
+        text = json_parse(&doc, &a->scratch, delta.piece, &err) == 0
+                   ? json_str(json_root(&doc), &a->scratch)
+                   : (struct str){0};
+    show(a, b, text);
+    return true;
+}
+
 static int on_delta(struct accumulator *a, struct json event, struct str original,
                     struct err *err)
 {
@@ -146,13 +182,8 @@ static int on_delta(struct accumulator *a, struct json event, struct str origina
     if (!b)
         return broken(err, "a delta of a block that has not begun");
     block_grow(b, delta, original);
-    if (b->kind->is_input || !b->kind->member ||
-        !json_str_is(json_get(delta, STR("type")), b->kind->delta))
-        return 0;
-    struct str shown = json_str(json_get(delta, b->kind->piece), &a->scratch);
-    if (shown.n)
-        (b->kind->type == BLOCK_TEXT ? a->events->text : a->events->thinking)(a->ctx,
-                                                                              shown);
+    if (b->kind->member && json_str_is(json_get(delta, STR("type")), b->kind->delta))
+        show(a, b, json_str(json_get(delta, b->kind->piece), &a->scratch));
     return 0;
 }
 
@@ -279,6 +310,8 @@ int accumulate(struct accumulator *a, struct str name, struct str data, struct e
         return err_set(err, ERR_LIMIT, "the model's message is over %d MiB",
                        MESSAGE_MAX >> 20);
     arena_reset(&a->scratch);
+    if (on_quick_delta(a, data))
+        return 0;
     if (parse(a, data, &doc, &why) < 0)
         return name.n ? broken(err, why.msg) : 0;
     return dispatch(a, name, json_root(&doc), data, err);

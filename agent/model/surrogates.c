@@ -1,4 +1,5 @@
 #include "agent/model/surrogates.h"
+#include "base/scan.h"
 #include <stdint.h>
 #include <string.h>
 
@@ -38,10 +39,10 @@ static bool is_high(int unit)
 bool surrogates_mend(char *json, size_t n)
 {
     bool any = false;
-    for (size_t i = 0; i < n;) {
+    for (size_t i = 0; (i = scan(json, i, n, SCAN_BACKSLASH)) < n;) {
         int unit = unit_at(json + i, n - i);
         if (unit < 0) {
-            i += json[i] == '\\' ? 2 : 1;
+            i += 2;
             continue;
         }
         if (is_high(unit) && is_low(unit_at(json + i + 6, n - i - 6))) {

@@ -1,4 +1,5 @@
 #include "net/http/sse.h"
+#include "base/scan.h"
 
 enum { KEEP_BYTES = 64 * 1024, FIELD_BYTES = 16 };
 
@@ -95,10 +96,11 @@ static void end_line(struct sse *s, struct str rest, sse_event_fn *fn, void *ctx
 /* Lines end in LF, CR or CRLF. */
 static size_t line_length(struct str bytes)
 {
-    ptrdiff_t end = str_find(bytes, '\n');
-    struct str line = {bytes.p, end < 0 ? bytes.n : (size_t)end};
-    ptrdiff_t cr = str_find(line, '\r');
-    return cr < 0 ? line.n : (size_t)cr;
+    size_t n = 0;
+    while ((n = scan(bytes.p, n, bytes.n, SCAN_CONTROL)) < bytes.n &&
+           bytes.p[n] != '\n' && bytes.p[n] != '\r')
+        n++;
+    return n;
 }
 
 int sse_feed(struct sse *s, struct str bytes, sse_event_fn *fn, void *ctx)
