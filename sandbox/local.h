@@ -70,11 +70,12 @@ struct local {
     struct loop_io *zygote_end;
     uint32_t last_id;
     struct box *boxes;
-    struct ending *endings;   /* boxes that are dying */
-    struct waiting *waiting;  /* sandboxes whose last holder is dying */
-    struct sweeper *sweepers; /* processes that remove files */
-    struct changes *changes;  /* reports that are read */
-    struct box *spare;        /* kept ready for the next that asks, or NULL */
+    struct ending *endings;  /* boxes that are dying */
+    struct waiting *waiting; /* sandboxes whose last holder is dying */
+    struct helper *helpers;  /* processes that work on files: local_helper.c */
+    struct merging *merging; /* snapshots that wait for one of them */
+    struct changes *changes; /* reports that are read */
+    struct box *spare;       /* kept ready for the next that asks, or NULL */
     struct loop_timer *spare_timer;
     bool swept; /* what crashes had left */
     struct host_proxy host_proxy;
@@ -147,6 +148,15 @@ void streams_free(struct streams *s);
 void streams_drain(struct streams *s); /* all that is in the pipes now */
 void streams_input(struct streams *s); /* the queue changed */
 void streams_flow(struct streams *s);  /* command->paused changed */
+
+/* local_helper.c */
+/* status: its exit status, or -1 when a signal has ended it */
+typedef void local_helper_fn(struct local *l, void *ctx, int status);
+/* Starts sandquay-guest with argv (NULL at its end) and `dir`, which is borrowed, as
+ * its descriptor 3. fn, which may be NULL, is called when it has ended. */
+int local_helper_start(struct local *l, char *const *argv, int dir, local_helper_fn *fn,
+                       void *ctx, struct err *err);
+void local_helpers_finish(struct local *l); /* kills them; no fn is called */
 
 /* local_changes.c */
 void local_changes(void *self, struct sandbox_op *op);

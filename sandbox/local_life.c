@@ -9,14 +9,9 @@
 #include "base/mem.h"
 #include "sandbox/local.h"
 #include <errno.h>
-#include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum { HOLDER_DYING_MS = 2000, LOOK_AGAIN_MS = 5 };
@@ -29,23 +24,26 @@ struct ending {
     struct local_hold hold;
 };
 
-/* A sandbox whose last holder is dead, but not yet all of its processes. */
+/* What needs a kept sandbox whose last holder is dead, or is this server, which has let
+ * it go, but not yet all of its processes: one that is to run, or an op. */
 struct waiting {
     struct waiting *next;
     struct local *local;
     struct sandbox *sandbox;
+    struct sandbox_op *op;
     struct loop_timer *timer;
     uint64_t until_ms;
 };
 
-/* A process that empties the trash. */
-struct sweeper {
-    struct sweeper *next;
-    struct local *local;
-    pid_t pid;
-    struct loop_io *end;
-    struct sandbox_op *op; /* waits for it, or NULL */
+/* A snapshot that waits until the layers of its sandbox are one. */
+struct merging {
+    struct merging *next;
+    struct sandbox_op *op;
+    struct local_hold hold;
+    struct local_merge merge;
 };
+
+static void stop_kept(struct local *l, struct sandbox_op *op);
 
 static void waiting_free(struct waiting *w)
 {
@@ -69,25 +67,48 @@ void local_life_cancel(struct local *l, const struct sandbox *sb)
 static void on_waited(void *ctx)
 {
     struct waiting *w = ctx;
-    local_create(w->local, w->sandbox);
+    if (w->sandbox)
+        local_create(w->local, w->sandbox);
+    else if (w->op->kind == SANDBOX_OP_UPDATE)
+        local_update(w->local, w->op);
+    else
+        stop_kept(w->local, w->op);
 }
 
-/* True when it is worth another try. */
-static bool wait_for_holder(struct local *l, struct sandbox *sb, const struct err *err)
+static struct waiting *waiting_of(struct local *l, const struct sandbox *sb,
+                                  const struct sandbox_op *op)
 {
     struct waiting *w = l->waiting;
-    while (w && w->sandbox != sb)
+    while (w && (w->sandbox != sb || w->op != op))
         w = w->next;
+    return w;
+}
+
+static void op_waited(struct local *l, const struct sandbox_op *op)
+{
+    struct waiting *w = waiting_of(l, NULL, op);
+    if (w)
+        waiting_free(w);
+}
+
+/* True when it is worth another try. One of sb and op is NULL. */
+static bool wait_for_holder(struct local *l, struct sandbox *sb, struct sandbox_op *op,
+                            const struct err *err)
+{
+    struct waiting *w = waiting_of(l, sb, op);
     uint64_t now = loop_now_ms(l->set->loop);
-    bool dying = err->kind == ERR_CONFLICT && err->sys > 0 && kill(err->sys, 0) < 0 &&
-                 errno == ESRCH;
-    if (!dying || (w && now > w->until_ms))
+    bool ours = err->sys == getpid();
+    bool dying = err->kind == ERR_CONFLICT && err->sys > 0 &&
+                 (ours || (kill(err->sys, 0) < 0 && errno == ESRCH));
+    bool working = ours && (l->endings || l->merging);
+    if (!dying || (w && now > w->until_ms && !working))
         return false;
     if (!w) {
         w = mem_new(struct waiting);
         *w = (struct waiting){.next = l->waiting,
                               .local = l,
                               .sandbox = sb,
+                              .op = op,
                               .until_ms = now + HOLDER_DYING_MS};
         w->timer = loop_timer_new(l->set->loop, on_waited, w);
         l->waiting = w;
@@ -192,7 +213,7 @@ void local_create(void *self, struct sandbox *sb)
     int rc = local_limits_check(&sb->wish.spec, sandbox_in_force(sb), &err);
     if (rc == 0)
         rc = sb->kept ? hold_kept(sb, &g, &err) : find_layers(sb, &g, &err);
-    if (rc < 0 && wait_for_holder(l, sb, &err))
+    if (rc < 0 && wait_for_holder(l, sb, NULL, &err))
         return;
     local_life_cancel(l, sb);
     if (rc == 0) /* limits of before, maybe of another machine */
@@ -213,80 +234,36 @@ void local_create(void *self, struct sandbox *sb)
     sandbox_failed(sb, &err);
 }
 
-/* After fork: only async-signal-safe calls. */
-_Noreturn static void become_sweeper(const char *path, int trash, pid_t parent)
+static void on_swept(struct local *l, void *ctx, int status)
 {
-    enum { TRASH_FD = 3 };
-    static char *const argv[] = {(char *)(uintptr_t) "sandquay-guest",
-                                 (char *)(uintptr_t) "sweep", NULL};
-    static char *const envp[] = {NULL};
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-    int high = fcntl(trash, F_DUPFD_CLOEXEC, 10);
-    if (getppid() != parent || dup2(high, TRASH_FD) < 0)
-        _exit(126);
-    fd_cloexec_from(TRASH_FD + 1);
-    execve(path, argv, envp);
-    _exit(127);
-}
-
-static void sweeper_free(struct sweeper *s)
-{
-    struct sweeper **at = &s->local->sweepers;
-    while (*at != s)
-        at = &(*at)->next;
-    *at = s->next;
-    loop_io_free(s->end);
-    mem_free(s);
-}
-
-static void on_swept(void *ctx, unsigned events)
-{
-    struct sweeper *s = ctx;
-    struct sandbox_op *op = s->op;
-    int status = 0;
-    (void)events;
-    waitpid(s->pid, &status, 0);
-    sweeper_free(s);
-    if (op && status) {
-        struct err err;
+    struct sandbox_op *op = ctx;
+    struct err err;
+    (void)l;
+    if (!op)
+        return;
+    if (status) {
         err_set(&err, ERR_IO, "not all of its files could be removed");
         err_remedy(&err, "look at the directory trash beside the sandboxes");
-        sandbox_op_done(op, &err);
-    } else if (op) {
-        sandbox_op_done(op, NULL);
     }
+    sandbox_op_done(op, status ? &err : NULL);
 }
 
 /* op, which may be NULL, is answered when the trash is empty. */
 static void sweep(struct local *l, struct sandbox_op *op)
 {
+    char program[] = "sandquay-guest", verb[] = "sweep";
+    char *const argv[] = {program, verb, NULL};
+    struct err err;
     bool full;
     int trash = local_store_trash(l->set, &full);
-    const char *path = l->set->config.guest_path;
-    pid_t pid = -1, parent = getpid();
-    if (trash >= 0 && full && path)
-        pid = vfork();
-    if (pid == 0)
-        become_sweeper(path, trash, parent);
+    bool started = trash >= 0 && full &&
+                   local_helper_start(l, argv, trash, on_swept, op, &err) == 0;
     fd_close(&trash);
-    if (pid < 0) {
-        if (op)
-            sandbox_op_done(op, NULL);
-        return;
-    }
-    struct sweeper *s = mem_new(struct sweeper);
-    *s = (struct sweeper){.next = l->sweepers, .local = l, .pid = pid, .op = op};
-    s->end =
-        loop_io_new(l->set->loop, (int)syscall(SYS_pidfd_open, pid, 0), on_swept, s);
-    loop_io_want(s->end, LOOP_READ);
-    l->sweepers = s;
+    if (!started && op)
+        sandbox_op_done(op, NULL); /* the next start goes on with it */
 }
 
-static void take_snapshot(struct local *l, struct sandbox_op *op,
-                          struct local_hold *hold)
+static void take_now(struct local *l, struct sandbox_op *op, struct local_hold *hold)
 {
     struct err err;
     char id[SANDBOX_NAME_MAX + 1];
@@ -296,6 +273,51 @@ static void take_snapshot(struct local *l, struct sandbox_op *op,
         sandbox_op_add_snapshot(op, &info);
     local_hold_finish(hold);
     sandbox_op_done(op, rc < 0 ? &err : NULL);
+}
+
+static void on_merged(struct local *l, void *ctx, int status)
+{
+    struct merging *m = ctx, **at = &l->merging;
+    struct err err;
+    while (*at != m)
+        at = &(*at)->next;
+    *at = m->next;
+    if (local_merge_end(l->set, m->op->owner, &m->hold, &m->merge, status, &err) == 0) {
+        take_now(l, m->op, &m->hold);
+        sweep(l, NULL);
+    } else {
+        local_hold_finish(&m->hold);
+        sandbox_op_done(m->op, &err);
+    }
+    mem_free(m);
+}
+
+/* Where it lies upon as many layers as can be, they become one first. */
+static void take_snapshot(struct local *l, struct sandbox_op *op,
+                          struct local_hold *hold)
+{
+    struct err err;
+    struct merging *m = mem_zalloc(sizeof *m);
+    int rc = local_merge_begin(l->set, op->owner, hold, &m->merge, &err);
+    if (rc > 0)
+        rc = local_helper_start(l, m->merge.argv, m->merge.snapshots, on_merged, m,
+                                &err) < 0
+                 ? local_merge_end(l->set, op->owner, hold, &m->merge, -1, &err)
+                 : 1;
+    if (rc > 0) {
+        m->op = op;
+        m->hold = *hold;
+        m->next = l->merging;
+        l->merging = m;
+        return;
+    }
+    mem_free(m);
+    if (rc == 0) {
+        take_now(l, op, hold);
+    } else {
+        local_hold_finish(hold);
+        sandbox_op_done(op, &err);
+    }
 }
 
 /* All of its processes are dead: its files stay, or go to the trash. */
@@ -362,9 +384,13 @@ static void stop_kept(struct local *l, struct sandbox_op *op)
                          op->mode == SANDBOX_STOP_DELETE ? STORE_TO_DELETE
                                                          : STORE_MUST_EXIST,
                          &hold, &record, &existed, &err) < 0) {
+        if (wait_for_holder(l, NULL, op, &err))
+            return;
+        op_waited(l, op);
         sandbox_op_done(op, &err);
         return;
     }
+    op_waited(l, op);
     local_record_finish(&record);
     let_go(l, op, &hold);
 }
@@ -467,6 +493,9 @@ void local_update(void *self, struct sandbox_op *op)
     else if (!op->sandbox)
         rc = local_store_hold(l->set, op->owner, op->name, STORE_MUST_EXIST, &hold,
                               &record, &existed, &err);
+    if (rc < 0 && !op->sandbox && wait_for_holder(l, NULL, op, &err))
+        return;
+    op_waited(l, op);
     int dir = op->sandbox ? (box ? box->hold.dir : -1) : hold.dir;
     if (rc == 0 && dir >= 0)
         rc = update_record(dir, &record, &op->wish.spec, &err);
@@ -492,10 +521,12 @@ void local_life_finish(struct local *l)
         local_hold_finish(&e->hold);
         mem_free(e);
     }
-    while (l->sweepers) { /* the next start goes on with it */
-        struct sweeper *s = l->sweepers;
-        kill(s->pid, SIGKILL);
-        waitpid(s->pid, NULL, 0);
-        sweeper_free(s);
+    local_helpers_finish(l); /* the next start goes on with it */
+    while (l->merging) {
+        struct merging *m = l->merging;
+        l->merging = m->next;
+        local_merge_abandon(&m->merge);
+        local_hold_finish(&m->hold);
+        mem_free(m);
     }
 }

@@ -191,6 +191,110 @@ static int make_snapshot(int snapshots, const char *id, const char *source,
     return rc;
 }
 
+/* A string of the argument list; `image` and names of layers are the caller's. */
+static void merge_arguments(struct local_merge *m, bool image)
+{
+    static char program[] = "sandquay-guest", verb[] = "merge", on_image[] = "image",
+                on_host[] = "host";
+    int n = 0;
+    char *save = NULL;
+    m->argv[n++] = program;
+    m->argv[n++] = verb;
+    m->argv[n++] = m->id;
+    m->argv[n++] = image ? on_image : on_host;
+    for (char *name = strtok_r(m->layers.names, " ", &save); name;
+         name = strtok_r(NULL, " ", &save))
+        m->argv[n++] = name;
+    m->argv[n] = NULL;
+}
+
+/* The merged one is no snapshot that is listed: it goes when nothing lies upon it. */
+static int merge_prepare(struct sandboxes *set, uint64_t owner,
+                         const struct local_record *record, struct local_merge *m,
+                         struct err *err)
+{
+    char path[4096];
+    struct local_record merged = *record;
+    merged.layer_count = 0;
+    merged.deleted = true;
+    make_up_id(m->id);
+    m->snapshots = local_store_snapshots(set, owner, path, err);
+    if (m->snapshots < 0 || make_snapshot(m->snapshots, m->id, "", &merged, err) < 0)
+        return -1;
+    m->lock = lock_snapshot(m->snapshots, m->id, F_WRLCK);
+    if (m->lock < 0)
+        return err_sys(err, errno, "locking a merged snapshot");
+    merge_arguments(m, record->wish.spec.image.n > 0);
+    return 1;
+}
+
+void local_merge_abandon(struct local_merge *m)
+{
+    fd_close(&m->lock);
+    fd_close(&m->snapshots);
+    fd_close(&m->layers.lock);
+}
+
+int local_merge_begin(struct sandboxes *set, uint64_t owner, struct local_hold *hold,
+                      struct local_merge *ret, struct err *err)
+{
+    struct local_record record;
+    *ret = (struct local_merge){.lock = -1, .snapshots = -1, .layers = {.lock = -1}};
+    if (local_record_load(hold->dir, &record, err) < 0)
+        return -1;
+    int rc = 0;
+    if (record.layer_count >= LOCAL_LAYERS_MAX)
+        rc = local_layers_settle(set, owner, hold, &record, &ret->layers, err);
+    if (rc == 0 && record.layer_count >= LOCAL_LAYERS_MAX)
+        rc = merge_prepare(set, owner, &record, ret, err);
+    local_record_finish(&record);
+    if (rc <= 0)
+        local_merge_abandon(ret);
+    return rc;
+}
+
+static int lie_upon(struct local_hold *hold, const char *id, struct err *err)
+{
+    struct local_record record;
+    if (local_record_load(hold->dir, &record, err) < 0)
+        return -1;
+    put_on_top(&record, str_of(id), NULL, 0);
+    int rc = local_record_save(hold->dir, &record, err);
+    local_record_finish(&record);
+    return rc;
+}
+
+int local_merge_end(struct sandboxes *set, uint64_t owner, struct local_hold *hold,
+                    struct local_merge *m, int status, struct err *err)
+{
+    enum { NO_SPACE = 3 }; /* sandbox/guest/merge.c */
+    char path[4096];
+    int rc = -1;
+    if (status == 0) {
+        rc = lie_upon(hold, m->id, err);
+    } else if (status == NO_SPACE) {
+        err_set(err, ERR_LIMIT, "the disk is too full to make one layer of %d",
+                LOCAL_LAYERS_MAX);
+        err_remedy(err, "free some space, then take the snapshot again");
+    } else {
+        err_set(err, ERR_IO, "its %d layers could not be made one", LOCAL_LAYERS_MAX);
+        err_remedy(err, "copy its files to a new sandbox (sandquay cp)");
+    }
+    local_merge_abandon(m);
+    if (rc < 0) {
+        struct err ignored; /* then it is unfinished, which the next start removes */
+        int snapshots = local_store_snapshots(set, owner, path, &ignored);
+        size_t n = strlen(path);
+        snprintf(path + n, sizeof path - n, "/%s", m->id);
+        if (snapshots >= 0)
+            local_store_throw(set, path, &ignored);
+        fd_close(&snapshots);
+    } else {
+        local_snapshot_collect(set, owner);
+    }
+    return rc;
+}
+
 /* What has changed of a host workspace stays with the sandbox. */
 static void keep_changes(int sandbox, int snapshots, const char *id)
 {
@@ -207,13 +311,6 @@ static int take(struct sandboxes *set, uint64_t owner, const char *source,
                 struct err *err)
 {
     char path[4096], files[SANDBOX_NAME_MAX + 16];
-    if (record->layer_count >= LOCAL_LAYERS_MAX) {
-        err_set(err, ERR_LIMIT,
-                "the sandbox lies upon %zu snapshots already, the most "
-                "there can be",
-                record->layer_count);
-        return err_remedy(err, "copy its files to a new sandbox (sandquay cp)");
-    }
     int snapshots = local_store_snapshots(set, owner, path, err);
     if (snapshots < 0)
         return -1;
@@ -387,9 +484,13 @@ static void throw_unfinished(struct sandboxes *set, int snapshots, const char *p
             fstatat(snapshots, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
             st.st_mtime + OLD_S > time(NULL))
             continue;
+        int lock = lock_snapshot(snapshots, e->d_name, F_WRLCK);
+        if (lock < 0)
+            continue; /* it is being merged */
         snprintf(full, sizeof full, "%.3800s/%.255s", path, e->d_name);
         if (local_store_throw(set, full, &err) < 0)
             log_warn("ignoring an unfinished snapshot: %s", err.msg);
+        fd_close(&lock);
     }
     if (d)
         closedir(d);

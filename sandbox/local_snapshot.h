@@ -29,6 +29,22 @@ int local_layers_begin(struct sandboxes *set, uint64_t owner, struct str snapsho
                        bool settings, struct local_record *record,
                        struct local_layers *ret_layers, struct err *err);
 
+/* The layers of a sandbox, while `sandquay-guest merge` makes one of them. */
+struct local_merge {
+    char id[SANDBOX_NAME_MAX + 1]; /* of the one */
+    int lock, snapshots;           /* a lock on it; the directory of all */
+    struct local_layers layers;
+    char *argv[LOCAL_LAYERS_MAX + 5]; /* what the program is started with */
+};
+/* 1: the held sandbox lies upon as many layers as can be: they are to be merged, and
+ * then local_merge_end() is to be called. 0: it does not. -1: err. */
+int local_merge_begin(struct sandboxes *set, uint64_t owner, struct local_hold *hold,
+                      struct local_merge *ret, struct err *err);
+/* status: the program's; the sandbox lies upon the one now. -1: it is as before. */
+int local_merge_end(struct sandboxes *set, uint64_t owner, struct local_hold *hold,
+                    struct local_merge *m, int status, struct err *err);
+void local_merge_abandon(struct local_merge *m);
+
 /* The files of a held sandbox, none of whose processes lives, become a snapshot; its
  * name is written to id. */
 int local_snapshot_take(struct sandboxes *set, uint64_t owner, const char *source,

@@ -211,15 +211,58 @@ for (const owner of owners('sandboxes')) {
       assert.deepEqual(kept(), []);
       assert.equal((await wire.run('cat f')).stdout, 'x\n');
       await ask(wire, 'sandbox_create', { name: 'deep' });
-      for (let i = 0; i < 32; i++) await ask(wire, 'sandbox_snapshot', { sandbox: 'deep' });
-      assert.equal((await wire.run('echo fine', { sandbox: 'deep' })).stdout, 'fine\n');
-      await assert.rejects(ask(wire, 'sandbox_snapshot', { sandbox: 'deep' }), { code: 'LIMIT' });
       await assert.rejects(ask(wire, 'sandbox_fork', { sandbox: 'deep', name: 'deep' }), { code: 'CONFLICT' });
       assert.equal((await wire.run('echo fine', { sandbox: 'deep' })).stdout, 'fine\n');
       await ask(wire, 'sandbox_stop', { sandbox: 'deep', delete: true });
       for (const { snapshot } of (await ask(wire, 'sandbox_snapshot', { action: 'list' })).snapshots) await ask(wire, 'sandbox_snapshot', { action: 'delete', snapshot });
       assert.deepEqual(readdirSync(path.join(state, 'snapshots')), []);
       await wire.close();
+    });
+
+    test('more snapshots than layers can lie upon each other: nothing of the files differs', async () => {
+      const wire = await serve();
+      const sandbox = 'layers';
+      await ask(wire, 'sandbox_create', { name: sandbox });
+      const run = async (script) => {
+        const result = await wire.run(`set -e; cd /workspace; ${script}`, { sandbox, timeoutMs: 60000 });
+        assert.equal(result.exitCode, 0, result.stderr);
+        return result.stdout;
+      };
+      const all = `find /workspace /root /etc/own /etc/ssl /usr/share/sandquay /usr/bin/tac -xdev \
+        \\( -path '/workspace/chain/*' -o -path /etc/ssl/certs \\) -prune -o -printf '%p %y %m %U %G %l %T@ ' \\( -type f -printf '%s ' -exec sha1sum -b {} \\; -o -printf '\\n' \\) 2>&1 | sort`;
+      const deep = 'for i in $(seq 250); do cd a-long-name-of-a-directory; done;';
+      const usr = owner.name === 'root' ? 'mkdir -p /usr/share/sandquay/keep; rm -f /usr/bin/tac; chmod 711 /usr/share/sandquay;' : '';
+      await run(`${usr} mkdir -p a/b/c gone/x becomes-file becomes-dir-2 shut chain; echo 1 > a/b/c/one; echo 1 > gone/x/f; echo 1 > becomes-file/f; \
+        echo 1 > becomes-dir; echo 1 > shut/f; ln -s a/b link; ln a/b/c/one hard; mkfifo fifo; printf x > "$(printf 'odd\\tname\\377')"; \
+        chmod 2750 a; chmod 000 shut; touch -d @1000000000 a/b; \
+        cd chain; for i in $(seq 250); do mkdir a-long-name-of-a-directory; cd a-long-name-of-a-directory; done; echo deep > f`);
+      const ids = [];
+      const changes = ['rm -r gone; mkdir gone; echo 2 > gone/new', 'rm -r becomes-file; echo now > becomes-file; rm becomes-dir; mkdir becomes-dir; echo 2 > becomes-dir/f',
+        'rm gone/new; echo more >> a/b/c/one; touch a/b/c/two', 'rm -r gone', 'rm -rf a/b/c; mkdir a/b/c; echo 3 > a/b/c/three', 'echo 4 > a/b/c/one; rm link; ln -s elsewhere link',
+        'mv a/b b2; echo 1 > /etc/own', 'mkdir -p gone/x/y; rm /etc/own; mkdir /etc/own', 'rm -r becomes-dir'];
+      for (let i = 0; i < 32; i++) {
+        if (i < changes.length) await run(changes[i]);
+        ids.push((await ask(wire, 'sandbox_snapshot', { sandbox })).snapshot);
+      }
+      await run('echo last > upper');
+      const before = await run(all);
+      assert.match(before, /^\/workspace\/b2\/c\/three f/m);
+      ids.push((await ask(wire, 'sandbox_snapshot', { sandbox })).snapshot);
+      assert.equal(await run(all), before);
+      assert.equal(await run(`cd chain; ${deep} cat f`), 'deep\n');
+      /* What is made of one of the old ones is as it was then. */
+      const old = await ask(wire, 'sandbox_create', { snapshot: ids[3] });
+      assert.equal((await wire.run('ls; cat a/b/c/one', { sandbox: old.sandbox })).stdout.includes('gone'), false);
+      for (let i = 0; i < 34; i++) ids.push((await ask(wire, 'sandbox_snapshot', { sandbox })).snapshot);
+      assert.equal(await run(all), before);
+      await wire.close();
+      const later = await serve();
+      await later.run('echo mine > forked', { sandbox: (await ask(later, 'sandbox_fork', { sandbox, name: 'layers-fork' })).sandbox });
+      for (const name of [sandbox, 'layers-fork']) await ask(later, 'sandbox_stop', { sandbox: name, delete: true });
+      for (const { snapshot } of (await ask(later, 'sandbox_snapshot', { action: 'list' })).snapshots) await ask(later, 'sandbox_snapshot', { action: 'delete', snapshot });
+      assert.deepEqual(readdirSync(path.join(state, 'snapshots')), []);
+      assert.deepEqual(readdirSync(path.join(state, 'trash')), []);
+      await later.close();
     });
 
     test('all that it writes is kept, but /run', async () => {

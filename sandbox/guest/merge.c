@@ -1,0 +1,340 @@
+/* The merged layers look the same to an overlay as all of them did: directories are
+ * made anew, everything else is a hard link to the newest of its name, since no layer
+ * is ever written to again. What is copied is thus names, not content.
+ *
+ * A tree that sandboxed code has made may be deeper than any path or stack. So one
+ * descriptor a layer is open, at the deepest level where that layer has the directory;
+ * the way back is "..": nothing moves in a layer. */
+#include "sandbox/guest/merge.h"
+#include "base/buf.h"
+#include "base/fd.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+enum {
+    NAMES_MAX = 512 * 1024 * 1024, /* of directories that are still to be merged */
+    XATTR_MAX = 64 * 1024,
+};
+
+/* As guest/mounts.c mounts them: userxattr. */
+#define OVERLAY_XATTR "user.overlay."
+#define OPAQUE OVERLAY_XATTR "opaque"
+
+struct layer {
+    int fd, level; /* of the directory where it is; -1: has not that tree */
+};
+
+struct level {
+    size_t names; /* where this directory's subdirectories begin in the stack */
+    bool based;   /* something lies beneath it that whiteouts hide */
+};
+
+struct merge {
+    struct layer layer[MERGE_LAYERS_MAX]; /* newest first */
+    int count, level, target;
+    struct buf names, levels; /* stacks */
+};
+
+static struct level *level_of(struct merge *m)
+{
+    return (struct level *)(void *)m->levels.p + m->level;
+}
+
+static bool is_dots(const char *name)
+{
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+static int open_dir(int at, const char *name)
+{
+    return openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+static bool is_opaque(int dir)
+{
+    char value = 0;
+    return fgetxattr(dir, OPAQUE, &value, 1) == 1 && value == 'y';
+}
+
+static bool is_dir(int at, const struct dirent *e)
+{
+    struct stat st;
+    if (e->d_type != DT_UNKNOWN)
+        return e->d_type == DT_DIR;
+    return fstatat(at, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* One that is there already is newer. */
+static int take_entry(struct merge *m, int from, const struct dirent *e)
+{
+    if (!is_dir(from, e))
+        return linkat(from, e->d_name, m->target, e->d_name, 0) < 0 && errno != EEXIST
+                   ? -1
+                   : 0;
+    if (mkdirat(m->target, e->d_name, 0700) < 0)
+        return errno == EEXIST ? 0 : -1;
+    buf_add(&m->names, e->d_name, strlen(e->d_name) + 1);
+    if (!m->names.overflow)
+        return 0;
+    errno = EFBIG;
+    return -1;
+}
+
+static int each_entry(struct merge *m, int dir,
+                      int (*fn)(struct merge *m, int from, const struct dirent *e))
+{
+    int copy = open_dir(dir, "."), rc = 0;
+    DIR *d = copy < 0 ? NULL : fdopendir(copy);
+    if (!d) {
+        fd_close(&copy);
+        return -1;
+    }
+    errno = 0;
+    for (struct dirent *e; rc == 0 && (e = readdir(d)); errno = 0)
+        if (!is_dots(e->d_name))
+            rc = fn(m, dir, e);
+    rc = rc < 0 || errno ? -1 : 0;
+    int saved = errno;
+    closedir(d);
+    errno = saved;
+    return rc;
+}
+
+/* All that the layers have in this directory. */
+static int fill(struct merge *m)
+{
+    level_of(m)->names = m->names.n;
+    for (int i = 0; i < m->count; i++)
+        if (m->layer[i].fd >= 0 && m->layer[i].level == m->level &&
+            each_entry(m, m->layer[i].fd, take_entry) < 0)
+            return -1;
+    return 0;
+}
+
+static int drop_whiteout(struct merge *m, int from, const struct dirent *e)
+{
+    struct stat st;
+    (void)m;
+    if ((e->d_type != DT_CHR && e->d_type != DT_UNKNOWN) ||
+        fstatat(from, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+        !S_ISCHR(st.st_mode) || st.st_rdev != 0)
+        return 0;
+    return unlinkat(from, e->d_name, 0);
+}
+
+static bool wanted_xattr(const char *name)
+{
+    return (strncmp(name, "user.", 5) == 0 &&
+            strncmp(name, OVERLAY_XATTR, sizeof OVERLAY_XATTR - 1) != 0) ||
+           strncmp(name, "system.posix_acl_", 17) == 0;
+}
+
+static int copy_xattrs(int from, int to)
+{
+    static char names[XATTR_MAX], value[XATTR_MAX];
+    ssize_t n = flistxattr(from, names, sizeof names);
+    if (n < 0)
+        return errno == ENOTSUP ? 0 : -1;
+    for (const char *p = names; p < names + n; p += strlen(p) + 1) {
+        if (!wanted_xattr(p))
+            continue;
+        ssize_t size = fgetxattr(from, p, value, sizeof value);
+        if (size < 0 || fsetxattr(to, p, value, (size_t)size, 0) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* The merged directory becomes what the newest layer's is. */
+static int copy_attributes(int from, int to)
+{
+    struct stat st;
+    if (fstat(from, &st) < 0 || fchown(to, st.st_uid, st.st_gid) < 0 ||
+        copy_xattrs(from, to) < 0 || fchmod(to, st.st_mode & 07777) < 0)
+        return -1;
+    const struct timespec times[] = {st.st_atim, st.st_mtim};
+    return futimens(to, times);
+}
+
+static int finish_dir(struct merge *m)
+{
+    if (!level_of(m)->based && each_entry(m, m->target, drop_whiteout) < 0)
+        return -1;
+    for (int i = 0; i < m->count; i++)
+        if (m->layer[i].fd >= 0 && m->layer[i].level == m->level)
+            return copy_attributes(m->layer[i].fd, m->target);
+    return 0;
+}
+
+/* False when this layer hides what is below it. */
+static bool enter_layer(struct merge *m, struct layer *l, const char *name, int *rc)
+{
+    int fd = open_dir(l->fd, name);
+    if (fd < 0) {
+        if (errno == ENOTDIR || errno == ELOOP)
+            return false;
+        *rc = errno == ENOENT ? *rc : -1;
+        return true;
+    }
+    close(l->fd);
+    *l = (struct layer){fd, m->level + 1};
+    return !is_opaque(fd);
+}
+
+static int enter(struct merge *m, const char *name)
+{
+    bool hidden = false, based = level_of(m)->based;
+    int rc = 0;
+    int target = open_dir(m->target, name);
+    if (target < 0)
+        return -1;
+    for (int i = 0; i < m->count && !hidden && rc == 0; i++)
+        if (m->layer[i].fd >= 0 && m->layer[i].level == m->level)
+            hidden = !enter_layer(m, &m->layer[i], name, &rc);
+    if (rc == 0 && hidden && based)
+        rc = fsetxattr(target, OPAQUE, "y", 1, 0);
+    close(m->target);
+    m->target = target;
+    m->level++;
+    buf_add(&m->levels, &(struct level){.based = based && !hidden},
+            sizeof(struct level));
+    return rc < 0 || m->levels.overflow ? -1 : fill(m);
+}
+
+static int go_up(int *fd)
+{
+    int up = open_dir(*fd, "..");
+    if (up < 0)
+        return -1;
+    close(*fd);
+    *fd = up;
+    return 0;
+}
+
+static int leave(struct merge *m)
+{
+    if (finish_dir(m) < 0)
+        return -1;
+    for (int i = 0; i < m->count; i++)
+        if (m->layer[i].fd >= 0 && m->layer[i].level == m->level) {
+            if (go_up(&m->layer[i].fd) < 0)
+                return -1;
+            m->layer[i].level--;
+        }
+    m->names.n = level_of(m)->names;
+    m->level--;
+    m->levels.n -= sizeof(struct level);
+    return go_up(&m->target);
+}
+
+/* The next subdirectory is the last name on the stack. */
+static const char *pop_name(struct merge *m)
+{
+    if (m->names.n == level_of(m)->names)
+        return NULL;
+    size_t at = m->names.n - 1;
+    while (at > level_of(m)->names && m->names.p[at - 1])
+        at--;
+    m->names.n = at;
+    return m->names.p + at;
+}
+
+static int walk(struct merge *m)
+{
+    int rc = fill(m);
+    while (rc == 0) {
+        char copy[NAME_MAX + 1];
+        const char *name = pop_name(m);
+        if (!name && m->level == 0)
+            return finish_dir(m);
+        if (name)
+            snprintf(copy, sizeof copy, "%s", name);
+        rc = name ? enter(m, copy) : leave(m);
+    }
+    return rc;
+}
+
+/* One tree of all layers: `path` below files/. */
+static int merge_tree(char **names, int count, int to, const char *path, bool based)
+{
+    struct merge m = {.count = count, .target = -1};
+    bool any = false;
+    buf_init(&m.names, NAMES_MAX);
+    buf_init(&m.levels, NAMES_MAX);
+    buf_add(&m.levels, &(struct level){.based = based}, sizeof(struct level));
+    for (int i = 0; i < count; i++) {
+        char full[400];
+        snprintf(full, sizeof full, "%.200s/files/%.100s", names[i], path);
+        m.layer[i] = (struct layer){open_dir(MERGE_FD, full), 0};
+        any |= m.layer[i].fd >= 0;
+    }
+    int rc = 0;
+    if (any && (mkdirat(to, path, 0755) < 0 || (m.target = open_dir(to, path)) < 0))
+        rc = -1;
+    if (any && rc == 0)
+        rc = walk(&m);
+    int saved = errno;
+    for (int i = 0; i < count; i++)
+        fd_close(&m.layer[i].fd);
+    fd_close(&m.target);
+    buf_finish(&m.names);
+    buf_finish(&m.levels);
+    errno = saved;
+    return rc;
+}
+
+static void write_map(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd >= 0 && write(fd, text, strlen(text)) < 0)
+        errno = 0; /* then it is as if there were no namespaces */
+    fd_close(&fd);
+}
+
+void merge_become_root(void)
+{
+    char map[64];
+    uid_t uid = geteuid();
+    gid_t gid = getegid();
+    if (uid == 0 || unshare(CLONE_NEWUSER) < 0)
+        return;
+    write_map("/proc/self/setgroups", "deny");
+    snprintf(map, sizeof map, "0 %u 1", uid);
+    write_map("/proc/self/uid_map", map);
+    snprintf(map, sizeof map, "0 %u 1", gid);
+    write_map("/proc/self/gid_map", map);
+}
+
+int merge_main(int argc, char **argv)
+{
+    /* Of sandbox/guest/mounts.c; the changes of a host workspace are no snapshot's. */
+    static const char *const overlays[] = {"layers/0-upper", "layers/1-upper",
+                                           "layers/2-upper"};
+    enum { FIRST = 4 };
+    int count = argc - FIRST;
+    if (count < 1 || count > MERGE_LAYERS_MAX)
+        return 2;
+    bool image = strcmp(argv[3], "image") == 0;
+    merge_become_root();
+    umask(0);
+    int target = open_dir(MERGE_FD, argv[2]);
+    if (target < 0 || mkdirat(target, "part", 0755) < 0)
+        return 1;
+    int part = open_dir(target, "part");
+    if (part < 0 || merge_tree(argv + FIRST, count, part, "root", image) < 0 ||
+        mkdirat(part, "layers", 0755) < 0)
+        return errno == ENOSPC ? 3 : 1;
+    for (size_t i = 0; i < sizeof overlays / sizeof overlays[0]; i++)
+        if (merge_tree(argv + FIRST, count, part, overlays[i], true) < 0)
+            return errno == ENOSPC ? 3 : 1;
+    return renameat(target, "part", target, "files") < 0;
+}
