@@ -28,6 +28,9 @@ struct sandbox_backend {
     void (*destroy)(void *self, struct sandbox *sb);
     /* -> command_started or command_failed; then command_feed, command_ended */
     void (*run)(void *self, struct command *c, const struct command_spec *spec);
+    /* Takes over c->remote, which another server has started in its sandbox. -> as run;
+     * command_adopted() before */
+    void (*adopt)(void *self, struct command *c);
     void (*kill)(void *self, struct command *c); /* with all descendants */
     int (*signal)(void *self, struct command *c, int signum, struct err *err);
     int (*resize)(void *self, struct command *c, struct pty_size size,
@@ -162,7 +165,7 @@ struct sandbox_op {
     void *impl; /* the backend's, gone before sandbox_op_done() */
 };
 
-enum { COMMAND_WARNING_BYTES = 1200 };
+enum { COMMAND_WARNING_BYTES = 1200, COMMAND_REMOTE_BYTES = 128 };
 
 struct command {
     struct sandboxes *set;
@@ -171,7 +174,8 @@ struct command {
     uint64_t sandbox_id, owner;
     bool kept; /* its sandbox is: it is the whole tenant's */
     char sandbox_name[SANDBOX_NAME_MAX + 1];
-    struct command *next, *previous; /* by age */
+    struct command *next, *previous;   /* by age */
+    char remote[COMMAND_REMOTE_BYTES]; /* see command_info; set by the backend */
     char *text;
     enum command_status status, wanted; /* wanted: what it becomes once it is dead */
     int exit_code, signal;
@@ -268,8 +272,11 @@ struct command_end {
     int exit_code, signal; /* signal != 0: killed by it */
     bool left_behind, oom_killed, unknown;
     bool pids_hit, disk_full; /* meanwhile; if it is known */
+    uint64_t duration_ms;     /* 0: until now */
 };
 void command_ended(struct command *c, const struct command_end *end);
+/* What is known of one that was taken over: its text, and how long ago it began. */
+void command_adopted(struct command *c, struct str text, uint64_t age_ms);
 /* Adds a sentence to its warning, once. */
 void command_warn(struct command *c, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

@@ -185,6 +185,60 @@ void command_start(struct sandboxes *set, uint64_t sandbox,
     set->backend->run(set->impl, c, spec);
 }
 
+static struct command *find_remote(const struct sandbox *sb, struct str remote)
+{
+    for (struct command *c = sb->set->newest; c; c = c->previous)
+        if (c->sandbox == sb && c->started && str_eq(str_of(c->remote), remote))
+            return c;
+    return NULL;
+}
+
+/* It becomes a part of a path there. */
+static bool is_remote(struct str s)
+{
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+    for (size_t i = 0; i < s.n; i++)
+        if (!memchr(letters, s.p[i], sizeof letters - 1))
+            return false;
+    return s.n > 0 && s.n < COMMAND_REMOTE_BYTES;
+}
+
+void command_adopt(struct sandboxes *set, uint64_t sandbox, struct str remote,
+                   command_start_fn *fn, void *ctx)
+{
+    struct err err;
+    struct sandbox *sb = sandbox_find(set, sandbox);
+    struct command *c = sb ? find_remote(sb, remote) : NULL;
+    if (c) {
+        fn(ctx, c->id, NULL);
+        return;
+    }
+    if (!sb || sb->state != SANDBOX_READY || !set->backend->adopt ||
+        !is_remote(remote)) {
+        err_set(&err, ERR_NOT_FOUND, "there is no such command");
+        err_remedy(&err, "command_output without commandId lists the commands");
+        fn(ctx, 0, &err);
+        return;
+    }
+    struct command_spec unknown = {.command = remote};
+    c = command_new(sb, &unknown);
+    snprintf(c->remote, sizeof c->remote, "%.*s", STR_FMT(remote));
+    c->start_fn = fn;
+    c->start_ctx = ctx;
+    sb->running++;
+    sandbox_touch(sb);
+    set->backend->adopt(set->impl, c);
+}
+
+void command_adopted(struct command *c, struct str text, uint64_t age_ms)
+{
+    uint64_t now_us = loop_now_us(c->set->loop), age_us = age_ms * 1000;
+    mem_free(c->text);
+    c->text = mem_strndup(text.p, text.n);
+    c->started_us = age_us < now_us ? now_us - age_us : 0;
+}
+
 void command_started(struct command *c)
 {
     c->started = true;
@@ -359,7 +413,8 @@ void command_ended(struct command *c, const struct command_end *end)
         c->exit_code = 128 + SIGKILL;
     c->oom_killed = end->oom_killed;
     c->left_behind = end->left_behind;
-    c->ended_us = loop_now_us(c->set->loop);
+    c->ended_us = end->duration_ms ? c->started_us + end->duration_ms * 1000
+                                   : loop_now_us(c->set->loop);
     c->input_open = false;
     buf_finish(&c->input);
     loop_timer_free(c->timer);
@@ -434,6 +489,7 @@ int command_get(struct sandboxes *set, uint64_t owner, uint64_t command,
         .id = c->id,
         .sandbox = c->sandbox_id,
         .sandbox_name = str_of(c->sandbox_name),
+        .remote = c->kept ? str_of(c->remote) : (struct str){"", 0},
         .status = c->status,
         .exit_code = c->exit_code,
         .signal = c->signal,

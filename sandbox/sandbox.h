@@ -313,6 +313,8 @@ struct command_output {
 
 struct command_info {
     uint64_t id;
+    struct str remote; /* how other servers know it, in a named sandbox of a backend
+                        * that they share; else empty. See command_adopt() */
     uint64_t sandbox;
     struct str sandbox_name;
     enum command_status status;
@@ -332,6 +334,12 @@ struct command_info {
 typedef void command_start_fn(void *ctx, uint64_t command, const struct err *err);
 void command_start(struct sandboxes *set, uint64_t sandbox,
                    const struct command_spec *spec, command_start_fn *fn, void *ctx);
+
+/* The command of that `remote` in a sandbox that is open, whichever server has started
+ * it: its output from the first byte, its end. fn as above; NOT_FOUND when there is
+ * none, or it ended with an earlier session of its sandbox. */
+void command_adopt(struct sandboxes *set, uint64_t sandbox, struct str remote,
+                   command_start_fn *fn, void *ctx);
 
 /* Looks one up; -1 with NOT_FOUND when there is none that this owner may see: like its
  * sandbox, it is its owner's alone, or of a named one its tenant's. The info is valid

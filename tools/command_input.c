@@ -90,7 +90,7 @@ static int resize(struct input *in, struct call *call, struct err *err)
 
 static void answer(struct input *in, struct call *call, const struct command_info *info)
 {
-    struct tool_id id = tool_command_id(in->command);
+    struct tool_id id = tool_command_id(info);
     struct buf text;
     struct json_writer w;
     buf_init(&text, 4096);
@@ -174,27 +174,30 @@ static int read_bytes(struct call *call, struct buf *bytes, struct err *err)
     return 0;
 }
 
-void tool_command_input(struct call *call)
+static void begin(struct call *call, const struct command_info *info)
 {
-    struct command_info info;
     struct buf bytes;
     struct err err;
     buf_init(&bytes, INPUT_MAX);
-    if (tool_find_command(call, &info, &err) < 0 ||
-        read_bytes(call, &bytes, &err) < 0) {
+    if (read_bytes(call, &bytes, &err) < 0) {
         buf_finish(&bytes);
         tool_fail(call, &err);
         return;
     }
     struct input *in = job_new(call, sizeof *in);
     in->job.release = release;
-    in->command = info.id;
+    in->command = info->id;
     in->bytes = bytes;
     in->close = tool_arg_bool(call, STR("close"));
     in->retry_ms = RETRY_FIRST_MS;
     in->until_ms = loop_now_ms(in->job.tools->loop) + WAIT_MS;
     in->timer = loop_timer_new(in->job.tools->loop, on_timer, in);
-    if (in->bytes.n > SANDBOX_INPUT_QUEUE_MAX - info.input_queued_bytes)
+    if (in->bytes.n > SANDBOX_INPUT_QUEUE_MAX - info->input_queued_bytes)
         in->watch = command_watch(in->job.tools->sandboxes, in->command, on_news, in);
     go_on(in, false);
+}
+
+void tool_command_input(struct call *call)
+{
+    tool_with_command(call, begin);
 }

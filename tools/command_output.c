@@ -108,15 +108,28 @@ static void take(struct call *call, const struct command_info *info, int stream,
     part->next = part->offset + part->bytes.n;
 }
 
+/* How much of the budget the rest of a stream would use. */
+static size_t want_of(struct call *call, const struct command_info *info, int stream,
+                      const struct part *part, size_t budget)
+{
+    struct tools_ctx *tools = call_ctx(call);
+    uint64_t rest = info->out[stream].total_bytes - part->offset;
+    size_t n = !part->wanted ? 0 : rest < budget ? (size_t)rest : budget;
+    if (n == 0 || is_base64(call))
+        return n;
+    char *to = arena_alloc(call_arena(call), n);
+    n = command_read(tools->sandboxes, info->id, (enum command_stream)stream,
+                     part->offset, to, n);
+    return json_escaped_len((struct str){to, n});
+}
+
 static void take_both(struct call *call, const struct command_info *info,
                       struct part part[2])
 {
     size_t budget = (size_t)tool_arg_i64(call, STR("maxBytes"), OUTPUT_BYTES);
     size_t want[2], share[2];
-    for (size_t i = 0; i < 2; i++) {
-        uint64_t rest = info->out[i].total_bytes - part[i].offset;
-        want[i] = !part[i].wanted ? 0 : rest < budget ? (size_t)rest : budget;
-    }
+    for (int i = 0; i < 2; i++)
+        want[i] = want_of(call, info, i, &part[i], budget);
     output_share(budget, want, share);
     for (int i = 0; i < 2; i++)
         take(call, info, i, &part[i], share[i]);
@@ -309,20 +322,18 @@ static void apply_hold(struct call *call, const struct command_info *info)
     command_hold(tools->sandboxes, info->id, tool_arg_bool(call, STR("hold")), from);
 }
 
+static void begin(struct call *call, const struct command_info *info)
+{
+    apply_hold(call, info);
+    int64_t wait_ms = tool_arg_i64(call, STR("waitMs"), 0);
+    if (!answer_news(call, info, wait_ms == 0))
+        wait_for_news(call, info->id, (uint64_t)wait_ms);
+}
+
 void tool_command_output(struct call *call)
 {
-    struct command_info info;
-    struct err err;
-    if (!tool_arg_given(call, STR("commandId"))) {
+    if (tool_arg_given(call, STR("commandId")))
+        tool_with_command(call, begin);
+    else
         answer_list(call);
-        return;
-    }
-    if (tool_find_command(call, &info, &err) < 0) {
-        tool_fail(call, &err);
-        return;
-    }
-    apply_hold(call, &info);
-    int64_t wait_ms = tool_arg_i64(call, STR("waitMs"), 0);
-    if (!answer_news(call, &info, wait_ms == 0))
-        wait_for_news(call, info.id, (uint64_t)wait_ms);
 }

@@ -140,47 +140,6 @@ void tool_write_uri(struct buf *to, struct str sandbox, struct str path)
     }
 }
 
-struct tool_id tool_command_id(uint64_t command)
-{
-    struct tool_id id;
-    snprintf(id.text, sizeof id.text, "c%llu", (unsigned long long)command);
-    return id;
-}
-
-/* "c" and digits as tool_command_id() writes them; 0: something else. */
-static uint64_t parse_id(struct str s)
-{
-    if (s.n < 2 || s.p[0] != 'c' || s.p[1] == '0')
-        return 0;
-    uint64_t value = 0;
-    for (size_t i = 1; i < s.n; i++) {
-        if (s.p[i] < '0' || s.p[i] > '9')
-            return 0;
-        if (__builtin_mul_overflow(value, 10, &value) ||
-            __builtin_add_overflow(value, (uint64_t)(s.p[i] - '0'), &value))
-            return 0;
-    }
-    return value;
-}
-
-int tool_find_command(struct call *call, struct command_info *ret_info, struct err *err)
-{
-    struct tools_ctx *tools = call_ctx(call);
-    struct str id = tool_arg_str(call, STR("commandId"));
-    struct str sandbox = tool_arg_str(call, STR("sandbox"));
-    uint64_t command = parse_id(id);
-    struct command_info info;
-    if (command &&
-        command_get(tools->sandboxes, call_owner(call), command, &info, err) == 0 &&
-        (sandbox.n == 0 || str_eq(sandbox, info.sandbox_name))) {
-        *ret_info = info;
-        return 0;
-    }
-    int shown = id.n < 40 ? (int)id.n : 40;
-    err_set(err, ERR_NOT_FOUND, "there is no command \"%.*s\"", shown, id.p);
-    return err_remedy(err, "call command_output without commandId for the list");
-}
-
 struct str tool_absolute(struct call *call, struct str path)
 {
     if (path.n && path.p[0] == '/')

@@ -33,15 +33,17 @@ ssize_t tool_read_at(int fd, char *to, size_t n, uint64_t offset);
 /* Appends sandbox://NAME and an absolute path (or none), percent-encoded (RFC 3986). */
 void tool_write_uri(struct buf *to, struct str sandbox, struct str path);
 
-/* "c12": the commandId of a command. */
+/* The commandId of a command: "c12", or "SANDBOX:ID" for one that other servers may be
+ * asked for, too (see command_info.remote). */
 struct tool_id {
-    char text[24];
+    char text[SANDBOX_NAME_MAX + 136];
 };
-struct tool_id tool_command_id(uint64_t command);
-/* The command that the argument commandId (and sandbox, if given) means. NOT_FOUND with
- * the remedy when there is none that this caller may see. */
-int tool_find_command(struct call *call, struct command_info *ret_info,
-                      struct err *err);
+struct tool_id tool_command_id(const struct command_info *info);
+/* Goes on with the command that the argument commandId (and sandbox, if given) means,
+ * now or later; one that another server has started is taken over. Fails the call when
+ * there is none that this caller may see. */
+typedef void tool_command_fn(struct call *call, const struct command_info *info);
+void tool_with_command(struct call *call, tool_command_fn *fn);
 
 /* An absolute path inside the sandbox, as told to the model: relative ones start at
  * /workspace. */

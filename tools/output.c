@@ -219,7 +219,7 @@ struct str output_hint(struct call *call, const struct command_info *info)
 void output_status(struct json_writer *w, const struct command_info *info,
                    struct str extra_warning)
 {
-    struct tool_id id = tool_command_id(info->id);
+    struct tool_id id = tool_command_id(info);
     jw_key(w, "exitCode");
     if (info->status != COMMAND_RUNNING && info->status != COMMAND_UNKNOWN)
         jw_i64(w, info->exit_code);

@@ -114,6 +114,8 @@ int vercel_read_command(struct json v, struct arena *a, struct vercel_command *r
         .session = json_str(json_get(v, STR("sessionId")), a),
         .args = json_get(v, STR("args")),
         .running = !json_i64(json_get(v, STR("exitCode")), &code),
+        .started_ms = number(v, STR("startedAt")),
+        .duration_ms = number(v, STR("durationMs")),
     };
     if (!is_id(c.id))
         return missing("command id", err);

@@ -46,6 +46,7 @@ struct vercel_command {
     struct json args;
     bool running;
     int exit_code;
+    int64_t started_ms, duration_ms; /* unix time; of one that has ended, if known */
 };
 
 struct vercel_snapshot {

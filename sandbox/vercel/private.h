@@ -167,6 +167,7 @@ void script_cancel(struct script *s); /* accepts NULL */
 
 /* run.c */
 void run_start(struct machine *m, struct command *c, const struct command_spec *spec);
+void run_adopt(struct machine *m, struct command *c);
 void run_kill(struct command *c);
 int run_signal(struct command *c, int signum, struct err *err);
 void run_flow(struct command *c);

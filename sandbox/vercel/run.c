@@ -60,6 +60,7 @@ struct run {
     int looks, failures, kill_looks, sent_signal;
     bool attached, logs_over, exited, killed;
     uint64_t last_byte_ms;
+    uint64_t duration_ms; /* of one that had ended when it was taken over */
     int exit_code;
 };
 
@@ -107,6 +108,7 @@ static void ended(struct run *r, struct command_end end)
 {
     struct command *c = r->command;
     stop_all(r);
+    end.duration_ms = r->duration_ms;
     if (r->sent_signal && end.exit_code == 128 + r->sent_signal)
         end.signal = r->sent_signal;
     command_ended(c, &end);
@@ -136,6 +138,7 @@ static void started(struct run *r, struct str id)
     bool resumed = strcmp(r->session, r->machine->session) != 0;
     snprintf(r->id, sizeof r->id, "%.*s", STR_FMT(id));
     memcpy(r->session, r->machine->session, sizeof r->session);
+    snprintf(r->command->remote, sizeof r->command->remote, "%s", r->id);
     if (resumed)
         command_warn(r->command, "The sandbox had been stopped and was resumed: files "
                                  "kept, processes of before are gone.");
@@ -548,6 +551,74 @@ void run_start(struct machine *m, struct command *c, const struct command_spec *
     arena_finish(&a);
 }
 
+/* Taking over */
+
+/* As collect_args() has made them; else of another program, which has no nonce. */
+static struct str take_args(struct run *r, struct json args, struct arena *a)
+{
+    struct str nonce = json_str(json_at(args, NONCE_AT), a);
+    bool ours = json_str_is(json_at(args, 0), STR("--rcfile")) &&
+                json_str_is(json_at(args, 2), STR("-c")) &&
+                str_starts(nonce, STR("sandquay-")) && nonce.n < sizeof r->nonce;
+    if (ours)
+        snprintf(r->nonce, sizeof r->nonce, "%.*s", STR_FMT(nonce));
+    if (ours && json_len(args) <= FIXED_ARGS)
+        return json_str(json_at(args, 3), a);
+    struct buf text;
+    buf_init(&text, SANDBOX_COMMAND_MAX);
+    for (size_t i = ours ? FIXED_ARGS : 0; i < json_len(args); i++) {
+        if (text.n)
+            buf_addc(&text, ' ');
+        buf_adds(&text, json_str(json_at(args, i), a));
+    }
+    struct str copy = arena_dup(a, buf_str(&text));
+    buf_finish(&text);
+    return copy;
+}
+
+static void on_adopted(void *ctx, const struct exchange_result *result)
+{
+    struct run *r = ctx;
+    struct vercel_command c;
+    struct err err;
+    r->asking = NULL;
+    if (result->err && result->status >= 400 && result->status < 500 &&
+        result->status != 429) {
+        err_set(&err, ERR_NOT_FOUND, "there is no such command in the sandbox %s",
+                r->command->sandbox_name);
+        err_remedy(&err, "those of before end when their sandbox is stopped");
+    } else if (result->err) {
+        err = *result->err;
+    } else if (vercel_read_command(json_get(result->root, STR("command")),
+                                   result->arena, &c, &err) == 0) {
+        int64_t age_ms = (int64_t)sandbox_unix_ms() - c.started_ms;
+        command_adopted(r->command, take_args(r, c.args, result->arena),
+                        c.started_ms > 0 && age_ms > 0 ? (uint64_t)age_ms : 0);
+        r->exited = !c.running;
+        r->exit_code = c.exit_code;
+        r->duration_ms = c.running || c.duration_ms < 0 ? 0 : (uint64_t)c.duration_ms;
+        started(r, c.id);
+        follow(r);
+        return;
+    }
+    command_failed(r->command, &err); /* which forgets r */
+}
+
+void run_adopt(struct machine *m, struct command *c)
+{
+    struct vercel_scope scope = vercel_scope_of(m->vercel);
+    struct run *r = mem_new(struct run);
+    *r = (struct run){.machine = m, .command = c};
+    c->impl = r;
+    memcpy(r->session, m->session, sizeof r->session);
+    r->asking = exchange_start(
+        m->vercel, &(struct exchange_spec){
+                       .request = vercel_command(&scope, str_of(c->remote), false),
+                       .machine = m,
+                       .done = on_adopted,
+                       .ctx = r});
+}
+
 /* Killing */
 
 static void on_killed(void *ctx, const struct script_result *result)
@@ -591,8 +662,9 @@ void run_kill(struct command *c)
     struct str argument = str_of(variable);
     if (r->id[0])
         send_signal(r, SIGKILL);
-    r->killing =
-        script_start(r->machine, kill_script, &argument, 1, true, on_killed, r);
+    if (r->nonce[0])
+        r->killing =
+            script_start(r->machine, kill_script, &argument, 1, true, on_killed, r);
     watch_silence(r, KILL_LOOK_MS);
 }
 

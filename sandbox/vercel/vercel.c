@@ -85,6 +85,12 @@ static void run(void *self, struct command *c, const struct command_spec *spec)
     run_start(c->sandbox->impl, c, spec);
 }
 
+static void adopt(void *self, struct command *c)
+{
+    (void)self;
+    run_adopt(c->sandbox->impl, c);
+}
+
 static void kill_all(void *self, struct command *c)
 {
     (void)self;
@@ -147,6 +153,7 @@ static const struct sandbox_backend backend = {
     .create = create,
     .destroy = destroy,
     .run = run,
+    .adopt = adopt,
     .kill = kill_all,
     .signal = send_signal,
     .flow = flow,
