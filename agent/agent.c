@@ -3,9 +3,11 @@
 #include "agent/instructions.h"
 #include "agent/mcp_config.h"
 #include "agent/model/base_url.h"
+#include "agent/prompt.h"
 #include "agent/task.h"
 #include "base/log.h"
 #include "base/module.h"
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +18,7 @@ enum {
     TOOLS_MAX = 24 * 1024 * 1024,
     SCHEMA_MAX = 1024 * 1024,
     SIGNALS = 3,
+    TWICE_MS = 2000, /* between two Ctrl-C that mean the end */
 };
 
 struct agent {
@@ -37,14 +40,16 @@ struct agent {
     char model_name[128];
     struct buf system, tools, schema;
 
-    struct history history;
+    struct conversation conversation;
     struct journal *journal;
     struct journal_head recalled; /* of the session that is gone on with */
     bool resumed, told;
     char id[JOURNAL_ID_MAX];
     char kept[64]; /* the name of what outlives this; empty: nothing does */
 
-    struct buf input; /* the user's message */
+    struct buf input;      /* the user's message */
+    struct prompt *prompt; /* of a conversation; NULL: there is one task */
+    uint64_t interrupted_ms;
     struct task *task;
     struct usage usage; /* of all tasks */
     double dollars;
@@ -81,14 +86,20 @@ static void cancel_task(struct agent *a)
     a->over = true;
 }
 
-/* Ctrl-C: the task, or where there is none, all of it. */
+/* Ctrl-C stops the task, or what is being typed; twice, or where there is neither, it
+ * is the end. */
 static void on_interrupt(void *ctx, int signum)
 {
     struct agent *a = ctx;
-    if (a->task && !a->over)
-        cancel_task(a);
-    else
+    uint64_t now = loop_now_ms(a->loop);
+    bool twice = a->interrupted_ms && now - a->interrupted_ms <= TWICE_MS;
+    bool working = a->task && !a->over;
+    a->interrupted_ms = now;
+    cancel_task(a);
+    if (twice || (!working && !a->prompt))
         a->signum = signum;
+    if (a->prompt)
+        prompt_interrupt(a->prompt);
     loop_stop(a->loop);
 }
 
@@ -97,6 +108,8 @@ static void on_end_signal(void *ctx, int signum)
     struct agent *a = ctx;
     a->signum = signum;
     cancel_task(a);
+    if (a->prompt)
+        prompt_interrupt(a->prompt);
     loop_stop(a->loop);
 }
 
@@ -182,7 +195,7 @@ static int open_session(struct agent *a, struct err *err)
             return err_set(err, ERR_INVALID, "\"%.60s\" is not the id of a session",
                            c->resume_id);
         if (journal_resume(&a->journal, c->state_dir, from, c->fork ? a->id : NULL,
-                           &a->history, &a->recalled, err) < 0)
+                           &a->conversation, &a->recalled, err) < 0)
             return -1;
         snprintf(a->id, sizeof a->id, "%s", journal_id(a->journal));
         a->resumed = true;
@@ -422,7 +435,7 @@ static int run_task(struct agent *a)
                 .view = a->view,
             },
         .model = a->model,
-        .history = &a->history,
+        .conversation = &a->conversation,
         .journal = a->journal,
         .max_turns = c->max_turns,
         .dollars = on_dollars,
@@ -435,7 +448,7 @@ static int run_task(struct agent *a)
     struct buf blocks;
     buf_init(&blocks, 4 * INPUT_BYTES_MAX);
     struct str said[] = {what_is_gone(a), buf_str(&a->input)};
-    history_text_blocks(&blocks, said, 2);
+    conversation_text_blocks(&blocks, said, 2);
     a->over = false;
     a->task = task_new(&config, buf_str(&blocks));
     buf_finish(&blocks);
@@ -473,6 +486,59 @@ static int take_input(struct agent *a, struct err *err)
     return rc;
 }
 
+static void say(struct agent *a, const char *text)
+{
+    a->view->ops->note(a->view, str_of(text));
+}
+
+/* What is typed that is not for the model. false: it is for it. */
+static bool take_command(struct agent *a, bool *ret_leave)
+{
+    struct str line = buf_str(&a->input);
+    bool help = str_eq(line, STR("/help"));
+    *ret_leave = str_eq(line, STR("/exit")) || str_eq(line, STR("/quit"));
+    if (help)
+        say(a, "say what is to be done; Ctrl-C stops it, twice (or Ctrl-D, /exit) "
+               "leaves; a line that ends with \\ goes on");
+    else if (line.n && !*ret_leave)
+        return false;
+    buf_reset(&a->input, 64 * 1024);
+    return true;
+}
+
+/* Task after task, until the user leaves. */
+static int converse(struct agent *a)
+{
+    char history[PATH_MAX];
+    struct prompt_config config = {
+        .loop = a->loop,
+        .in_fd = a->config->in_fd,
+        .out_fd = a->config->err_fd,
+        .text = "> ",
+        .history = history,
+    };
+    snprintf(history, sizeof history, "%s/history", a->config->state_dir);
+    a->prompt = prompt_new(&config);
+    for (bool leave = false; !leave && !a->signum;) {
+        switch (prompt_read(a->prompt, &a->input)) {
+        case PROMPT_EOF:
+            leave = true;
+            break;
+        case PROMPT_INTERRUPTED:
+            if (!a->signum)
+                say(a, "Ctrl-C again, or Ctrl-D, leaves");
+            break;
+        case PROMPT_LINE:
+            if (!take_command(a, &leave))
+                leave = run_task(a) == AGENT_EXIT_CANNOT;
+            break;
+        }
+    }
+    prompt_free(a->prompt);
+    a->prompt = NULL;
+    return servers_failure(a->servers, 0) ? AGENT_EXIT_CANNOT : 0;
+}
+
 static void tear_down(struct agent *a)
 {
     task_free(a->task);
@@ -483,7 +549,7 @@ static void tear_down(struct agent *a)
     if (a->view)
         a->view->ops->close(a->view);
     catalog_finish(&a->catalog);
-    history_finish(&a->history);
+    conversation_finish(&a->conversation);
     mcp_config_finish(&a->file);
     secret_free(a->key);
     buf_finish(&a->system);
@@ -518,14 +584,17 @@ static int agent_run(const struct agent_config *config)
     buf_init(&a.tools, TOOLS_MAX);
     buf_init(&a.schema, SCHEMA_MAX);
     buf_init(&a.input, 2 * INPUT_BYTES_MAX);
-    history_init(&a.history);
+    conversation_init(&a.conversation);
     catalog_init(&a.catalog);
     open_view(&a);
     int status = 0;
-    if (take_input(&a, &err) < 0 || set_up(&a, &err) < 0 || open_all(&a, &err) < 0)
+    bool talks = !config->task && config->output == AGENT_TEXT &&
+                 isatty(config->in_fd) && isatty(config->err_fd);
+    if ((!talks && take_input(&a, &err) < 0) || set_up(&a, &err) < 0 ||
+        open_all(&a, &err) < 0)
         status = fail(&a, &err);
     else
-        status = run_task(&a);
+        status = talks ? converse(&a) : run_task(&a);
     if (a.signum)
         status = AGENT_EXIT_SIGNALLED + a.signum;
     tear_down(&a);

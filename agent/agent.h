@@ -5,7 +5,7 @@
  *   agent.c    from the flags to the end: servers, model, tasks, tear-down
  *   task.c     one task: turns of the model, calls between them
  *   calls.c    the calls of one turn          servers.c   who answers them
- *   history.c  what the model gets to see     journal.c   the same on disk
+ *   conversation.c  what the model gets to see    journal.c  the same on disk
  *   view_*.c   what people and programs see   prompt.c    where people type
  *   model/     the Messages API */
 #pragma once

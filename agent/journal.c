@@ -203,8 +203,8 @@ static int read_all(struct journal *j, int fd, const char *path, struct err *err
 /* What the lines say. */
 struct reading {
     struct journal *journal;
-    struct history *history;
-    struct history_mark *marks; /* before each message */
+    struct conversation *conversation;
+    struct conversation_mark *marks; /* before each message */
     size_t count, room;
     struct journal_head *head;
     struct buf open; /* the calls of the last message: their ids, each ended by a NUL */
@@ -238,10 +238,11 @@ static int take_message(struct reading *r, struct json message, struct err *err)
         r->room = r->room ? 2 * r->room : 64;
         r->marks = mem_realloc(r->marks, r->room * sizeof r->marks[0]);
     }
-    r->marks[r->count++] = history_mark(r->history);
+    r->marks[r->count++] = conversation_mark(r->conversation);
     note_calls(r, content, assistant);
-    return assistant ? history_add_assistant(r->history, json_raw(content), err)
-                     : history_add_user(r->history, json_raw(content), err);
+    return assistant
+               ? conversation_add_assistant(r->conversation, json_raw(content), err)
+               : conversation_add_user(r->conversation, json_raw(content), err);
 }
 
 static struct str keep(struct reading *r, struct json value)
@@ -285,7 +286,7 @@ static int take_line(struct reading *r, struct str text, struct err *err)
              json_i64(json_get(line, STR("messages")), &messages) && messages >= 0 &&
              (size_t)messages < r->count) {
         r->count = (size_t)messages;
-        history_rewind(r->history, r->marks[r->count]);
+        conversation_rewind(r->conversation, r->marks[r->count]);
         buf_reset(&r->open, 4096);
     }
     arena_finish(&a);
@@ -316,7 +317,7 @@ static int answer_open_calls(struct reading *r, struct err *err)
         rest = str_from(rest, id.n + 1);
     }
     jw_end_array(&w);
-    rc = history_add_user(r->history, buf_str(&blocks), err);
+    rc = conversation_add_user(r->conversation, buf_str(&blocks), err);
     if (rc == 0)
         journal_user(r->journal, buf_str(&blocks));
     buf_finish(&blocks);
@@ -375,7 +376,7 @@ static int open_existing(struct journal *j, const char *path, const char *id,
 }
 
 int journal_resume(struct journal **ret_journal, const char *state_dir, const char *id,
-                   const char *fork_id, struct history *history,
+                   const char *fork_id, struct conversation *conversation,
                    struct journal_head *ret_head, struct err *err)
 {
     char path[PATH_MAX];
@@ -385,7 +386,7 @@ int journal_resume(struct journal **ret_journal, const char *state_dir, const ch
         return -1;
     struct journal *j = new_journal(id);
     struct journal_head head = {0};
-    struct reading r = {.journal = j, .history = history, .head = &head};
+    struct reading r = {.journal = j, .conversation = conversation, .head = &head};
     buf_init(&r.open, LINE_BYTES_MAX);
     int rc = open_existing(j, path, id, fork_id != NULL, err);
     if (rc == 0) {

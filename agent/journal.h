@@ -9,7 +9,7 @@
  *   {"type":"end", "time", "outcome"}       of a task
  */
 #pragma once
-#include "agent/history.h"
+#include "agent/conversation.h"
 #include "agent/model/usage.h"
 
 enum { JOURNAL_ID_MAX = 40 };
@@ -35,7 +35,7 @@ int journal_create(struct journal **ret_journal, const char *state_dir, const ch
  * in a copy of that id; or NULL. NOT_FOUND; CONFLICT when another process has it;
  * PROTOCOL when it cannot be read. */
 int journal_resume(struct journal **ret_journal, const char *state_dir, const char *id,
-                   const char *fork_id, struct history *history,
+                   const char *fork_id, struct conversation *conversation,
                    struct journal_head *ret_head, struct err *err);
 void journal_close(struct journal *j); /* accepts NULL */
 const char *journal_id(const struct journal *j);

@@ -107,3 +107,14 @@ size_t shown_add_line(struct buf *to, struct str s, size_t cells)
     }
     return used;
 }
+
+size_t shown_cells(struct str s)
+{
+    size_t cells = 0;
+    while (s.n) {
+        uint32_t code;
+        s = str_from(s, next_char(s, &code).n);
+        cells += cells_of(code);
+    }
+    return cells;
+}

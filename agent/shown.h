@@ -11,3 +11,5 @@ void shown_add(struct buf *to, struct str s);
 /* The same on one line (newlines become spaces), cut to at most `cells` columns of a
  * terminal, with "..." where something is missing. Returns the columns it takes. */
 size_t shown_add_line(struct buf *to, struct str s, size_t cells);
+/* The columns that s takes, newlines and tabs as one. */
+size_t shown_cells(struct str s);

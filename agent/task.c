@@ -8,7 +8,7 @@ struct task {
     struct turn *turn;
     struct calls *calls;
     struct loop_later *next; /* what comes next, outside of callbacks */
-    struct history_mark start;
+    struct conversation_mark start;
     size_t journal_start;
     unsigned turns;
     unsigned lost_turns; /* in a row, in which every call found its server gone */
@@ -47,7 +47,7 @@ static bool has_calls(const struct message *m)
 static bool add_user(struct task *t, struct str blocks)
 {
     struct err err;
-    if (history_add_user(t->config.history, blocks, &err) < 0) {
+    if (conversation_add_user(t->config.conversation, blocks, &err) < 0) {
         end(t, TASK_CONTEXT_FULL, &err);
         return false;
     }
@@ -60,7 +60,7 @@ static bool add_assistant(struct task *t, const struct message *m)
     struct err err;
     if (m->block_count == 0)
         return true; /* an empty one cannot be sent back */
-    if (history_add_assistant(t->config.history, m->content, &err) < 0) {
+    if (conversation_add_assistant(t->config.conversation, m->content, &err) < 0) {
         end(t, TASK_CONTEXT_FULL, &err);
         return false;
     }
@@ -89,7 +89,7 @@ static bool over_budget(const struct task *t)
 static void take_refusal(struct task *t, const struct message *m)
 {
     buf_adds(&t->details, m->stop_details);
-    history_rewind(t->config.history, t->start);
+    conversation_rewind(t->config.conversation, t->start);
     journal_rewind(t->config.journal, t->journal_start);
     end(t, TASK_REFUSED, NULL);
 }
@@ -262,7 +262,8 @@ static void on_next(void *ctx)
         return;
     }
     t->turns++;
-    t->turn = model_turn(t->config.model, history_json(t->config.history), &events, t);
+    t->turn = model_turn(t->config.model, conversation_json(t->config.conversation),
+                         &events, t);
 }
 
 struct task *task_new(const struct task_config *config, struct str blocks)
@@ -273,7 +274,7 @@ struct task *task_new(const struct task_config *config, struct str blocks)
     t->next = loop_later_new(config->calls.loop, on_next, t);
     buf_init(&t->text, TEXT_MAX);
     buf_init(&t->details, TEXT_MAX);
-    t->start = history_mark(config->history);
+    t->start = conversation_mark(config->conversation);
     t->journal_start = journal_count(config->journal);
     if (blocks.n == 0 || add_user(t, blocks))
         ask_model(t);

@@ -2,7 +2,7 @@
  * until there is an answer, or a reason to stop (claude-api 2.3 and 7). */
 #pragma once
 #include "agent/calls.h"
-#include "agent/history.h"
+#include "agent/conversation.h"
 #include "agent/journal.h"
 #include "agent/model/model.h"
 #include "agent/view.h"
@@ -12,7 +12,7 @@ struct task;
 struct task_config {           /* borrowed */
     struct calls_config calls; /* its done and ctx are the task's own */
     struct model *model;
-    struct history *history;
+    struct conversation *conversation;
     struct journal *journal; /* or NULL */
     unsigned max_turns;
     /* What these tokens cost; false: that is not known. May be NULL. */

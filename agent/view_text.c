@@ -15,6 +15,7 @@ enum {
     VERBOSE_LINES = 200,
     COLUMNS = 80,
     COLUMNS_LEAST = 20,
+    TITLE_LEAST = 12,
 };
 
 struct text_view {
@@ -372,8 +373,8 @@ static void on_result(struct view *v, const struct view_call *call)
     buf_addz(&t->scratch,
              bad ? glyph(t, "\xe2\x9c\x97 ", "x ") : glyph(t, "\xe2\x9c\x93 ", "+ "));
     colour(t, PLAIN);
-    size_t width = columns(t);
-    add_title(t, call, width > end.n + 20 ? width - end.n - 3 : 20);
+    size_t width = columns(t), taken = shown_cells(buf_str(&end)) + 3;
+    add_title(t, call, width > taken + TITLE_LEAST ? width - taken : TITLE_LEAST);
     colour(t, DIM);
     buf_adds(&t->scratch, buf_str(&end));
     colour(t, PLAIN);

@@ -164,7 +164,8 @@ static void help_agent(void)
     printf("sandquay agent [flags] [TASK...]\n\n"
            "A model does the task: it writes, runs and debugs code in a sandbox, and "
            "answers.\n"
-           "What is piped in goes along with the task.\n"
+           "What is piped in goes along; without a task on a terminal it is a "
+           "conversation.\n"
            "It needs ANTHROPIC_API_KEY, or another way to a model: docs/agent.md.\n\n");
     for (size_t i = 0; i < count; i++)
         printf("  %s %-*s %s\n", flags[i].flag, 22 - (int)strlen(flags[i].flag),

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { modelServer } from './model.mjs';
-import { sandquay, scratch } from './product.mjs';
+import { sandquay, scratch, until } from './product.mjs';
 
 /** A place of its own: directory, state and TMPDIR. */
 export function place(name) {
@@ -46,3 +46,34 @@ export async function agent(where, script, args, options) {
 }
 
 export const lines = (text) => text.split('\n').filter(Boolean).map((line) => JSON.parse(line));
+
+/** The agent on a terminal: {type(text), shown(what, ms), screen(), done, pid()}. */
+export function terminal(where, model, args, { cols = 100, rows = 30, extra } = {}) {
+  const child = spawn('python3', [path.join(import.meta.dirname, 'terminal.py'), cols, rows, sandquay, 'agent', ...args], {
+    cwd: where.directory, env: environment(where, model, { TERM: 'xterm', ...extra }), stdio: ['pipe', 'pipe', 'inherit'] });
+  let screen = '';
+  let from = 0;
+  child.stdout.setEncoding('utf8');
+  child.stdout.on('data', (chunk) => { screen += chunk; });
+  const done = new Promise((resolve) => child.on('close', (code) => resolve({ code, screen })));
+  return {
+    done,
+    pid: child.pid,
+    screen: () => screen,
+    type: (text) => child.stdin.write(text),
+    /** Waits until this appears behind what was waited for before; returns what came until then. */
+    async shown(what, ms = 5000) {
+      return until(() => {
+        const found = typeof what === 'string' ? screen.indexOf(what, from) : screen.slice(from).search(what) + from;
+        if (found < from) return undefined;
+        const before = screen.slice(from, found);
+        from = typeof what === 'string' ? found + what.length : found + screen.slice(found).match(what)[0].length;
+        return { before };
+      }, `${what} on the screen, which is ${JSON.stringify(screen.slice(from))}`, ms);
+    },
+  };
+}
+
+/** What a terminal shows in the end: erased lines and colours taken out. */
+export const plain = (screen) => screen.replace(/\x1b\[[0-9;?]*[a-zA-Z]/g, (code) => (code === '\x1b[K' ? '\x00' : ''))
+  .split('\n').map((line) => line.replace(/\r$/, '').replace(/^.*\r\x00/s, '')).join('\n');

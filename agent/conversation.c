@@ -1,4 +1,4 @@
-#include "agent/history.h"
+#include "agent/conversation.h"
 #include "base/json_write.h"
 
 /* The text begins with "[" and the "]" stands behind it, outside of what counts. */
@@ -6,14 +6,14 @@
 static const char message_end[] = "]}";
 enum { MESSAGE_END = sizeof message_end - 1, SPARE = 16 };
 
-void history_init(struct history *h)
+void conversation_init(struct conversation *h)
 {
-    *h = (struct history){0};
-    buf_init(&h->text, HISTORY_MAX + SPARE);
+    *h = (struct conversation){0};
+    buf_init(&h->text, CONVERSATION_MAX + SPARE);
     buf_addc(&h->text, '[');
 }
 
-void history_finish(struct history *h)
+void conversation_finish(struct conversation *h)
 {
     buf_finish(&h->text);
 }
@@ -31,15 +31,15 @@ static struct str inside(struct str blocks)
     return blocks;
 }
 
-static int add(struct history *h, bool user, struct str blocks, struct err *err)
+static int add(struct conversation *h, bool user, struct str blocks, struct err *err)
 {
     struct str within = inside(blocks);
     struct buf *b = &h->text;
     if (within.n == 0)
         return 0;
-    if (b->n + within.n + 64 > HISTORY_MAX)
+    if (b->n + within.n + 64 > CONVERSATION_MAX)
         return err_set(err, ERR_LIMIT, "the conversation is over %d MiB",
-                       HISTORY_MAX >> 20);
+                       CONVERSATION_MAX >> 20);
     if (user && h->last_is_user) {
         b->n -= MESSAGE_END;
         buf_addc(b, ',');
@@ -54,17 +54,18 @@ static int add(struct history *h, bool user, struct str blocks, struct err *err)
     return 0;
 }
 
-int history_add_user(struct history *h, struct str blocks, struct err *err)
+int conversation_add_user(struct conversation *h, struct str blocks, struct err *err)
 {
     return add(h, true, blocks, err);
 }
 
-int history_add_assistant(struct history *h, struct str blocks, struct err *err)
+int conversation_add_assistant(struct conversation *h, struct str blocks,
+                               struct err *err)
 {
     return add(h, false, blocks, err);
 }
 
-void history_text_blocks(struct buf *to, const struct str *texts, size_t count)
+void conversation_text_blocks(struct buf *to, const struct str *texts, size_t count)
 {
     struct json_writer w;
     jw_init(&w, to);
@@ -80,12 +81,12 @@ void history_text_blocks(struct buf *to, const struct str *texts, size_t count)
     jw_end_array(&w);
 }
 
-struct history_mark history_mark(const struct history *h)
+struct conversation_mark conversation_mark(const struct conversation *h)
 {
-    return (struct history_mark){h->text.n, h->count, h->last_is_user};
+    return (struct conversation_mark){h->text.n, h->count, h->last_is_user};
 }
 
-void history_rewind(struct history *h, struct history_mark mark)
+void conversation_rewind(struct conversation *h, struct conversation_mark mark)
 {
     if (mark.bytes > h->text.n)
         return;
@@ -97,7 +98,7 @@ void history_rewind(struct history *h, struct history_mark mark)
     h->last_is_user = mark.last_is_user;
 }
 
-struct str history_json(struct history *h)
+struct str conversation_json(struct conversation *h)
 {
     buf_addc(&h->text, ']');
     struct str all = buf_str(&h->text);
