@@ -2,7 +2,8 @@
 #include "agent/input.h"
 #include "agent/instructions.h"
 #include "agent/mcp_config.h"
-#include "agent/model/base_url.h"
+#include "agent/model/credentials.h"
+#include "agent/model/models.h"
 #include "agent/prompt.h"
 #include "agent/task.h"
 #include "base/log.h"
@@ -35,9 +36,10 @@ struct agent {
     struct catalog catalog;
     struct approval *approval;
 
-    struct secret *key;
+    struct credentials credentials;
+    struct model_config model_config;
     struct model *model;
-    char model_name[128];
+    char model_name[MODELS_ID_MAX];
     struct buf system, tools, schema;
 
     struct conversation conversation;
@@ -264,35 +266,50 @@ static void choose_model(struct agent *a)
     }
     if (!name)
         name = variable(a, "ANTHROPIC_MODEL");
-    snprintf(a->model_name, sizeof a->model_name, "%s",
-             name ? name : "claude-opus-5-5");
+    if (!name)
+        name = MODELS_DEFAULT;
+    if (a->config->gateway)
+        models_gateway_id(str_of(name), a->model_name);
+    else
+        snprintf(a->model_name, sizeof a->model_name, "%s", name);
+}
+
+/* Everything about the model that can be wrong is found out before a server starts. */
+static int choose_access(struct agent *a, struct err *err)
+{
+    const struct agent_config *c = a->config;
+    struct model_config *m = &a->model_config;
+    struct credentials_offer offer = {
+        .variable = c->variable,
+        .ctx = c->ctx,
+        .base_url = c->base_url,
+        .gateway = c->gateway,
+    };
+    choose_model(a);
+    if (credentials_find(&a->credentials, &offer, err) < 0) {
+        if (err->kind == ERR_NOT_FOUND)
+            view_write(c->err_fd, str_of(credentials_ways));
+        return -1;
+    }
+    model_config_init(m);
+    credentials_use(&a->credentials, m);
+    m->x_api_key |= c->x_api_key;
+    if (c->version)
+        m->version = c->version;
+    m->model = str_of(a->model_name);
+    m->max_tokens = c->max_tokens;
+    m->effort = str_of(c->effort);
+    m->schema = buf_str(&a->schema);
+    if (c->thinking_given)
+        m->thinking = c->thinking_shown ? THINKING_SHOWN : THINKING_HIDDEN;
+    return models_fit(m, a->credentials.anthropic, err);
 }
 
 static int open_model(struct agent *a, struct err *err)
 {
-    const struct agent_config *c = a->config;
-    const char *base = c->base_url ? c->base_url : variable(a, "ANTHROPIC_BASE_URL");
-    struct model_config config;
-    if (!a->key && (!base || base_url_is_anthropic(str_of(base)))) {
-        err_set(err, ERR_UNAVAILABLE, "there is no key for the model");
-        return err_remedy(err, "set ANTHROPIC_API_KEY, or ANTHROPIC_BASE_URL to a "
-                               "server of yours");
-    }
-    model_config_init(&config);
-    config.base_url = str_of(base ? base : BASE_URL_ANTHROPIC);
-    config.key = a->key;
-    config.x_api_key = c->x_api_key;
-    if (c->version)
-        config.version = c->version;
-    config.model = str_of(a->model_name);
-    config.max_tokens = c->max_tokens;
-    config.system = buf_str(&a->system);
-    config.tools = buf_str(&a->tools);
-    config.effort = str_of(c->effort);
-    config.schema = buf_str(&a->schema);
-    if (c->thinking_given)
-        config.thinking = c->thinking_shown ? THINKING_SHOWN : THINKING_HIDDEN;
-    return model_new(&a->model, a->loop, &config, err);
+    a->model_config.system = buf_str(&a->system);
+    a->model_config.tools = buf_str(&a->tools);
+    return model_new(&a->model, a->loop, &a->model_config, err);
 }
 
 static int open_journal(struct agent *a, struct err *err)
@@ -310,12 +327,11 @@ static int open_journal(struct agent *a, struct err *err)
     return journal_create(&a->journal, c->state_dir, a->id, &head, err);
 }
 
+/* By the name alone, whoever is asked: a gateway costs about the same. */
 static bool on_dollars(void *ctx, const struct usage *usage, double *ret_dollars)
 {
-    (void)ctx;
-    (void)usage;
-    (void)ret_dollars;
-    return false;
+    struct agent *a = ctx;
+    return models_dollars(str_of(a->model_name), usage, ret_dollars);
 }
 
 /* A limit that cannot be kept is no limit. */
@@ -341,21 +357,14 @@ static int open_all(struct agent *a, struct err *err)
         .err_fd = c->err_fd,
         .loop = a->loop,
     };
-    const char *key = variable(a, "ANTHROPIC_API_KEY");
-    if (!key)
-        key = variable(a, "ANTHROPIC_AUTH_TOKEN");
-    if (key)
-        a->key = secret_new(str_of(key));
     a->approval = approval_new(&approval);
     if (c->schema && input_json(&a->schema, c->schema, err) < 0)
         return err_prefix(err, "--json-schema");
     if (c->mcp_config &&
         mcp_config_read(&a->file, c->mcp_config, c->variable, c->ctx, err) < 0)
         return -1;
-    if (open_session(a, err) < 0)
-        return -1;
-    choose_model(a);
-    if (check_budget(a, err) < 0 || open_servers(a, err) < 0 ||
+    if (open_session(a, err) < 0 || choose_access(a, err) < 0 ||
+        check_budget(a, err) < 0 || open_servers(a, err) < 0 ||
         open_model(a, err) < 0 || open_journal(a, err) < 0)
         return -1;
     struct view_start start = {
@@ -551,7 +560,7 @@ static void tear_down(struct agent *a)
     catalog_finish(&a->catalog);
     conversation_finish(&a->conversation);
     mcp_config_finish(&a->file);
-    secret_free(a->key);
+    credentials_finish(&a->credentials);
     buf_finish(&a->system);
     buf_finish(&a->tools);
     buf_finish(&a->schema);

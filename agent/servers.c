@@ -1,9 +1,9 @@
 #include "agent/servers.h"
+#include "agent/shown.h"
 #include "base/fd.h"
 #include "base/json_write.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -12,6 +12,7 @@ enum {
     TOOLS_BYTES_MAX = 16 * 1024 * 1024, /* of one server's list */
     INSTRUCTIONS_MAX = 16 * 1024,
     STDERR_LINE_MAX = 4096,
+    LAST_WORDS_CELLS = 120,
 };
 
 struct server {
@@ -22,6 +23,7 @@ struct server {
     struct loop_later *flush;
     struct loop_io *stderr_io; /* what it writes there; NULL: goes to ours */
     struct buf stderr_line;
+    char last_words[512];
     char *instructions;
     struct buf tools; /* entries of tools/list, with commas between them */
     bool ready, failed;
@@ -45,12 +47,31 @@ static void settle(struct server *s)
         loop_later_ask(s->all->ready);
 }
 
+static void read_stderr(struct server *s);
+
+/* What a child wrote last tells most often why it ended. */
+static void add_last_words(struct server *s)
+{
+    struct buf text;
+    if (!s->stderr_io)
+        return;
+    read_stderr(s);
+    if (!s->last_words[0])
+        return;
+    buf_init(&text, 1024);
+    shown_add_line(&text, str_of(s->last_words), LAST_WORDS_CELLS);
+    err_remedy(&s->err, "it wrote: %.*s", STR_FMT(buf_str(&text)));
+    buf_finish(&text);
+}
+
 static void fail(struct server *s, const struct err *err)
 {
     if (s->failed || s->all->freeing)
         return;
     s->failed = true;
     s->err = *err;
+    add_last_words(s);
+    err = &s->err;
     s->all->config.lost(s->all->config.ctx, s->spec->name, err);
     settle(s);
 }
@@ -136,34 +157,47 @@ static void on_wake(void *ctx)
     loop_later_ask(s->flush);
 }
 
+static void say_line(struct server *s, struct str line)
+{
+    if (line.n && line.p[line.n - 1] == '\r')
+        line.n--;
+    if (line.n == 0 || s->all->freeing)
+        return;
+    snprintf(s->last_words, sizeof s->last_words, "%.*s", STR_FMT(line));
+    s->all->config.said(s->all->config.ctx, s->spec->name, line);
+}
+
 static void say_lines(struct server *s)
 {
     struct str rest = buf_str(&s->stderr_line);
     for (ptrdiff_t end; (end = str_find(rest, '\n')) >= 0;
          rest = str_from(rest, (size_t)end + 1))
-        s->all->config.said(s->all->config.ctx, s->spec->name,
-                            (struct str){rest.p, (size_t)end});
+        say_line(s, (struct str){rest.p, (size_t)end});
     buf_drop(&s->stderr_line, s->stderr_line.n - rest.n);
     if (s->stderr_line.n < STDERR_LINE_MAX)
         return;
-    s->all->config.said(s->all->config.ctx, s->spec->name, buf_str(&s->stderr_line));
+    say_line(s, buf_str(&s->stderr_line));
     buf_reset(&s->stderr_line, STDERR_LINE_MAX);
+}
+
+/* All that is there now. */
+static void read_stderr(struct server *s)
+{
+    ssize_t n;
+    do {
+        char *to = buf_reserve(&s->stderr_line, STDERR_LINE_MAX);
+        n = read(loop_io_fd(s->stderr_io), to, STDERR_LINE_MAX);
+        s->stderr_line.n += n > 0 ? (size_t)n : 0;
+        if (n == 0)
+            loop_io_want(s->stderr_io, 0);
+        say_lines(s);
+    } while (n > 0);
 }
 
 static void on_stderr(void *ctx, unsigned events)
 {
-    struct server *s = ctx;
     (void)events;
-    char *to = buf_reserve(&s->stderr_line, STDERR_LINE_MAX);
-    ssize_t n = read(loop_io_fd(s->stderr_io), to, STDERR_LINE_MAX);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (n <= 0) {
-        loop_io_want(s->stderr_io, 0);
-        return;
-    }
-    s->stderr_line.n += (size_t)n;
-    say_lines(s);
+    read_stderr(ctx);
 }
 
 /* Its stderr comes through us: it must neither disturb the screen nor be lost. Returns
@@ -176,6 +210,13 @@ static int open_stderr(struct server *s)
     s->stderr_io = loop_io_new(s->all->config.loop, ends[0], on_stderr, s);
     loop_io_want(s->stderr_io, LOOP_READ);
     return ends[1];
+}
+
+static int on_find(void *ctx, bool http, const struct connector **ret_connector,
+                   struct err *err)
+{
+    const struct servers_config *c = &((struct server *)ctx)->all->config;
+    return c->find(c->find_ctx, http, ret_connector, err);
 }
 
 static void start(struct server *s)
@@ -205,7 +246,7 @@ static void start(struct server *s)
         .token = s->spec->token,
         .headers = s->spec->headers,
         .header_count = s->spec->header_count,
-        .find = c->find,
+        .find = on_find,
         .loop = c->loop,
         .client = s->client,
         .lost = on_lost,

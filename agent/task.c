@@ -18,6 +18,8 @@ struct task {
     bool has_err;
     struct buf text, details;
     struct usage usage;
+    bool has_dollars;
+    double dollars;
     uint64_t start_ms, end_ms;
 };
 
@@ -76,12 +78,18 @@ static void take_text(struct task *t, const struct message *m)
             buf_adds(&t->text, m->blocks[i].text);
 }
 
-static bool over_budget(const struct task *t)
+static void take_usage(struct task *t, const struct usage *usage)
 {
     double dollars = 0;
-    return t->config.max_dollars > 0 && t->config.dollars &&
-           t->config.dollars(t->config.ctx, &t->usage, &dollars) &&
-           t->config.spent + dollars >= t->config.max_dollars;
+    usage_add(&t->usage, usage);
+    t->has_dollars = t->config.dollars(t->config.ctx, usage, &dollars);
+    t->dollars += dollars;
+}
+
+static bool over_budget(const struct task *t)
+{
+    return t->config.max_dollars > 0 &&
+           t->config.spent + t->dollars >= t->config.max_dollars;
 }
 
 /* The refused request is not a part of the conversation: with it in there, the model
@@ -194,7 +202,7 @@ static void on_done(void *ctx, const struct message *m, const struct err *err)
     }
     bool calls = m->stop == STOP_TOOL_USE && has_calls(m);
     bool goes_on = calls || m->stop == STOP_PAUSE_TURN || m->stop == STOP_COMPACTION;
-    usage_add(&t->usage, &m->usage);
+    take_usage(t, &m->usage);
     take_text(t, m);
     view->ops->message(view, m, !goes_on);
     if (m->stop == STOP_REFUSAL) {
@@ -310,10 +318,9 @@ void task_result(const struct task *t, struct view_end *ret_end)
         .usage = t->usage,
         .duration_ms = t->end_ms - t->start_ms,
         .stop_details = buf_str(&t->details),
+        .has_dollars = t->has_dollars,
+        .dollars = t->dollars,
     };
-    ret_end->has_dollars =
-        t->config.dollars &&
-        t->config.dollars(t->config.ctx, &t->usage, &ret_end->dollars);
 }
 
 void task_free(struct task *t)

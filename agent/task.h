@@ -15,7 +15,7 @@ struct task_config {           /* borrowed */
     struct conversation *conversation;
     struct journal *journal; /* or NULL */
     unsigned max_turns;
-    /* What these tokens cost; false: that is not known. May be NULL. */
+    /* What a message cost; false: that is not known. */
     bool (*dollars)(void *ctx, const struct usage *usage, double *ret_dollars);
     double max_dollars; /* 0: no limit */
     double spent;       /* before this task, of the same limit */

@@ -22,6 +22,7 @@ enum agent_number {
     NUMBER_FORK,
     NUMBER_KEEP,
     NUMBER_BASE_URL,
+    NUMBER_GATEWAY,
     NUMBER_AUTH_STYLE,
     NUMBER_API_VERSION,
     NUMBER_END,
@@ -29,7 +30,7 @@ enum agent_number {
 
 /* In the order of the numbers; the help is this table. */
 static const struct agent_flag flags[] = {
-    {"--model", "NAME", "default claude-opus-5-5, or ANTHROPIC_MODEL"},
+    {"--model", "NAME", "default ANTHROPIC_MODEL, or claude-opus-5-5"},
     {"--max-turns", "N", "requests to the model for one task (default 10)"},
     {"--max-tokens", "N", "of one answer of the model (default 16000)"},
     {"--max-budget-usd", "N", "stop when this much has been spent, e.g. 0.50"},
@@ -46,6 +47,7 @@ static const struct agent_flag flags[] = {
     {"--fork", NULL, "with one of these: in a copy of the session"},
     {"--keep", NULL, "the sandbox outlives this run (--continue has it again)"},
     {"--base-url", "URL", "of the Messages API (or ANTHROPIC_BASE_URL)"},
+    {"--gateway", NULL, "the model through Vercel's AI Gateway (VERCEL_OIDC_TOKEN)"},
     {"--auth-style", "STYLE", "how the key is sent: bearer (default), x-api-key"},
     {"--anthropic-version", "DATE", "of the API (default 2026-10-21)"},
 };
@@ -186,6 +188,9 @@ int agent_flags_take(struct agent_config *c, int number, const char *text,
         return 0;
     case NUMBER_BASE_URL:
         c->base_url = text;
+        return 0;
+    case NUMBER_GATEWAY:
+        c->gateway = true;
         return 0;
     case NUMBER_API_VERSION:
         c->version = text;

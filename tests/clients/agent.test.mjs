@@ -75,6 +75,7 @@ describe('a whole run: write, run, fail, fix, run again, answer', () => {
     assert.equal(result.num_turns, 5);
     assert.equal(result.usage.input_tokens, 500);
     assert.equal(result.usage.output_tokens, 100);
+    assert.equal(result.total_cost_usd, (500 * 4 + 100 * 20) / 1e6);
     assert.match(result.session_id, /^\d{8}-\d{6}-[0-9a-f]{6}$/);
   });
 
@@ -165,6 +166,22 @@ describe('what a turn may be', () => {
     assert.deepEqual([run.code, run.requests.length, lines(run.stdout)[0].subtype], [6, 10, 'max_turns']);
   });
 
+  test('--max-budget-usd: 7; the calls that were not made are answered, so that it can go on', async () => {
+    const dear = () => turn(call('execute_command', { command: 'touch ran' }), { usage: { input_tokens: 100000, output_tokens: 10000 } });
+    const run = await agent(where, [dear], ['--max-budget-usd', '1', '--output', 'json', 'x']); // $0.60 a turn
+    const [result] = lines(run.stdout);
+    assert.deepEqual([run.code, result.subtype, result.num_turns], [7, 'max_budget', 2]);
+    assert.ok(Math.abs(result.total_cost_usd - 1.2) < 1e-9, result.total_cost_usd);
+    const next = await agent(where, [(body) => {
+      assert.match(results(body)[0].text, /not run: the budget is used up/);
+      return turn(say('ok'));
+    }], ['--continue', 'x']);
+    assert.equal(next.code, 0, next.stderr);
+    const unknown = await agent(where, [dear], ['--max-budget-usd', '1', '--model', 'llama-4', 'x']);
+    assert.deepEqual([unknown.code, unknown.requests.length], [2, 0]);
+    assert.match(unknown.stderr, /price of llama-4 is not known/);
+  });
+
   test('a refusal: 4, with what the API says about it', async () => {
     const run = await agent(where, [
       turn(say('I can'), { stop: 'refusal', details: { type: 'refusal', category: 'cyber', explanation: 'That would do harm.' } }),
@@ -242,6 +259,9 @@ describe('what goes in', () => {
     const run = await agent(where, [turn(say('ok'))], ['x'], { extra: { ANTHROPIC_API_KEY: '', ANTHROPIC_BASE_URL: '' } });
     assert.equal(run.code, 125);
     assert.match(run.stderr, /ANTHROPIC_API_KEY/);
+    assert.match(run.stderr, /localhost:11434/);
+    const retired = await agent(where, [turn(say('ok'))], ['x', '--model', 'claude-3-5-sonnet-20241022'], { extra: { ANTHROPIC_BASE_URL: '' } });
+    assert.match(retired.stderr, /retired/);
   });
 
   test('--system and --model; the flags may stand behind the task', async () => {
