@@ -29,6 +29,15 @@ static void write_gauge(struct buf *to, const char *name, const char *help,
              name, help, name, name, value);
 }
 
+static void write_call(void *ctx, const char *backend, const char *call,
+                       const char *outcome, uint64_t times)
+{
+    buf_addf(ctx,
+             "sandquay_backend_calls_total{backend=\"%s\",call=\"%s\",outcome=\"%s\"} "
+             "%llu\n",
+             backend, call, outcome, (unsigned long long)times);
+}
+
 static void write_metrics(void *ctx, struct buf *to)
 {
     struct serve_web *w = ctx;
@@ -36,6 +45,10 @@ static void write_metrics(void *ctx, struct buf *to)
     sandboxes_count(w->config.tools->sandboxes, &sandboxes, &running);
     write_gauge(to, "sandboxes", "Sandboxes that live here.", sandboxes);
     write_gauge(to, "commands_running", "Commands that run in them.", running);
+    buf_addz(to, "# HELP sandquay_backend_calls_total What was asked of the backend: "
+                 "requests to Vercel, messages to local sandboxes.\n"
+                 "# TYPE sandquay_backend_calls_total counter\n");
+    sandboxes_each_call(w->config.tools->sandboxes, write_call, to);
 }
 
 static void on_stopped(void *ctx)

@@ -216,6 +216,15 @@ struct watch {
     void *ctx;
 };
 
+enum { BACKEND_CALLS_MAX = 64 };
+struct backend_calls { /* calls.c */
+    struct backend_call {
+        const char *call, *outcome; /* static */
+        uint64_t times;
+    } rows[BACKEND_CALLS_MAX];
+    size_t count;
+};
+
 struct sandboxes {
     struct loop *loop;
     const struct sandbox_backend *backend;
@@ -230,6 +239,7 @@ struct sandboxes {
     struct watch *watches;
     uint64_t last_watch;
     struct loop_later *tell;
+    struct backend_calls calls;
     sandbox_doing_fn *doing;
     void *doing_ctx;
     sandbox_change_fn *change;
@@ -243,6 +253,8 @@ void sandbox_created(struct sandbox *sb, int level, uint32_t layers,
 void sandbox_list_changed(struct sandboxes *set, uint64_t owner, bool kept);
 /* Creation failed: the sandbox goes away. */
 void sandbox_failed(struct sandbox *sb, const struct err *err);
+/* Counts a request to the other side, once its outcome is known. Both are static. */
+void backend_called(struct sandboxes *set, const char *call, const char *outcome);
 /* Says, to whoever waits, what is going on: "creating the sandbox". */
 void sandbox_doing(struct sandbox *sb, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

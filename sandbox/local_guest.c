@@ -664,6 +664,20 @@ static void request_done(struct box *box, struct pending *p)
         done(box, p);
 }
 
+static void count_answer(struct box *box, const struct pending *p,
+                         const struct wire_message *m)
+{
+    static const char *const calls[] = {
+        [PENDING_EXEC] = "exec", [PENDING_KILL] = "kill",
+        [PENDING_OPEN] = "open", [PENDING_WRITE] = "write",
+        [PENDING_DIR] = "mkdir", [PENDING_COMMIT] = "commit",
+        [PENDING_HALT] = "halt", [PENDING_CONNECT] = "connect",
+    };
+    if (m->type != GUEST_EXITED) /* it was counted when it started */
+        backend_called(box->local->set, calls[p->kind],
+                       m->type == GUEST_FAILED ? "failed" : "ok");
+}
+
 int local_guest_message(struct box *box, struct wire_message *m)
 {
     if (m->type == GUEST_NETWORK)
@@ -673,6 +687,7 @@ int local_guest_message(struct box *box, struct wire_message *m)
         return 0; /* about something that has been given up */
     if (!is_answer(p, m))
         return -1;
+    count_answer(box, p, m);
     if (m->type == GUEST_FAILED) {
         failed_message(box, p, m);
     } else if (m->type == GUEST_STARTED) {

@@ -335,6 +335,7 @@ static void cannot_launch(struct box *box, int sys, struct str step)
     struct local *l = box->local;
     const struct sandbox_config *config = &l->set->config;
     struct err err;
+    backend_called(l->set, "launch", "failed");
     step.n = step.n > 100 ? 100 : step.n;
     if (!box->refused[0]) {
         snprintf(box->refused, sizeof box->refused, "%.*s", STR_FMT(step));
@@ -457,6 +458,7 @@ static int guest_ready(struct box *box, struct wire_message *m, struct err *err)
     m->fds[0] = -1;
     box->layers |= ready.layers;
     box->ready = true;
+    backend_called(box->local->set, "launch", "ok");
     local_box_ready(box);
     return 0;
 }

@@ -104,6 +104,12 @@ void sandboxes_drop_owner(struct sandboxes *set, uint64_t owner);
 void sandboxes_count(const struct sandboxes *set, size_t *ret_sandboxes,
                      size_t *ret_running);
 
+/* What was asked of the backend so far, by kind ("POST", "exec") and outcome ("2xx",
+ * "failed"), for /metrics. */
+typedef void sandboxes_call_fn(void *ctx, const char *backend, const char *call,
+                               const char *outcome, uint64_t times);
+void sandboxes_each_call(const struct sandboxes *set, sandboxes_call_fn *fn, void *ctx);
+
 static inline uint32_t sandbox_tenant(uint64_t owner)
 {
     return (uint32_t)(owner >> 32);

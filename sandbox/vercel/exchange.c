@@ -310,10 +310,23 @@ static void on_body(void *ctx, struct str bytes)
         buf_adds(&x->answer, bytes);
 }
 
+/* Each attempt is one. */
+static void count(const struct exchange *x, const struct err *err)
+{
+    static const char *const classes[] = {"other", "1xx", "2xx", "3xx", "4xx", "5xx"};
+    unsigned class = (unsigned)x->status / 100;
+    const char *outcome = err                ? "broken"
+                          : x->status == 429 ? "429"
+                          : class < 6        ? classes[class]
+                                             : classes[0];
+    backend_called(x->vercel->set, x->spec.request.method, outcome);
+}
+
 static void on_done(void *ctx, const struct err *err, enum http_reach reach)
 {
     struct exchange *x = ctx;
     x->call = NULL;
+    count(x, err);
     if (!err) {
         if (is_good(x))
             answered(x);

@@ -32,15 +32,18 @@ test('metrics count what happened', async () => {
   const server = await start();
   const call = (params, method = 'tools/call') => server.modern(method, params, auth);
   await call({ name: 'execute_command', arguments: { command: 'true' } });
+  await call({ name: 'execute_command', arguments: { command: 'true', cwd: '/nowhere' } });
+  await call({ name: 'read_file', arguments: { path: 'missing' } });
   await call({ name: 'no_such_tool', arguments: {} });
   await call({}, 'no/such/method');
   const { status, headers, body } = await server.ask('', { method: 'GET', path: '/metrics', ...auth });
   assert.equal(status, 200);
   assert.match(headers['content-type'], /^text\/plain; version=0\.0\.4/);
   for (const line of [
-    'sandquay_requests_total{method="tools/call",outcome="ok"} 1', 'sandquay_requests_total{method="tools/call",outcome="error"} 1',
-    'sandquay_requests_total{method="other",outcome="error"} 1', 'sandquay_request_duration_seconds_count{method="tools/call"} 2',
-    'sandquay_http_answers_total{class="2xx"} 2', 'sandquay_http_answers_total{class="4xx"} 1', 'sandquay_sandboxes 1', 'sandquay_commands_running 0']) {
+    'sandquay_requests_total{method="tools/call",outcome="ok"} 3', 'sandquay_requests_total{method="tools/call",outcome="error"} 1',
+    ...[['exec', 'ok'], ['exec', 'failed'], ['open', 'failed']].map(([name, outcome]) => `sandquay_backend_calls_total{backend="local",call="${name}",outcome="${outcome}"} 1`),
+    'sandquay_requests_total{method="other",outcome="error"} 1', 'sandquay_request_duration_seconds_count{method="tools/call"} 4',
+    'sandquay_http_answers_total{class="2xx"} 4', 'sandquay_http_answers_total{class="4xx"} 1', 'sandquay_sandboxes 1', 'sandquay_commands_running 0']) {
     assert.ok(body.includes(`${line}\n`), `${line}\n${body}`);
   }
   for (const line of body.trim().split('\n')) assert.match(line, /^(# (HELP|TYPE) sandquay_\w+ .+|sandquay_\w+(\{[^}]*\})? \d+(\.\d+)?)$/);

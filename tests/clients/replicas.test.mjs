@@ -83,7 +83,13 @@ describe('three servers', { timeout: 120000 }, () => {
     assert.equal(stdout, 'of 0\nof 1\nof 2\nof 3\nof 4\nof 5\n');
     for (let i = 0; i < 3; i++) assert.deepEqual((await tool('sandbox_list', {})).sandboxes.map((row) => row.sandbox), ['dev']);
     assert.equal(api.sandboxes.size, 1);
-    for (const server of servers) assert.ok(calls(server) >= 3, 'each of them has served');
+    for (const server of servers) {
+      assert.ok(calls(server) >= 3, 'each of them has served');
+      const { body } = await server.ask('', { method: 'GET', path: '/metrics', Authorization: `Bearer ${TOKEN}` });
+      const counted = body.matchAll(/^sandquay_backend_calls_total\{backend="vercel",call="(\w+)",outcome="(\w+)"\} (\d+)$/mg);
+      const outcomes = Object.fromEntries([...counted].map(([, call, outcome, n]) => [`${call} ${outcome}`, Number(n)]));
+      assert.ok(outcomes['GET 2xx'] >= 1 && outcomes['POST 2xx'] >= 3, body);
+    }
   });
 
   test('read what a command says and how it ends, whichever began it', async () => {
