@@ -24,7 +24,7 @@ static const char limits[] =
     "  --memory SIZE           of a sandbox, e.g. 512m (default 2g)\n"
     "  --pids N                processes and threads of a sandbox (default 512)\n"
     "  --cpus N                e.g. 0.5 (default: all)\n"
-    "  --disk SIZE             of a sandbox without --workspace (default 1g)\n"
+    "  --disk SIZE             of a sandbox (default 1g, of a named one 8g)\n"
     "  --max-sandboxes N       at the same time (default 16)\n"
     "  --max-commands N        running in a sandbox (default 64)\n"
     "  --keep-output SIZE      kept of each command's output (default 64m)\n"

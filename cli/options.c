@@ -292,6 +292,7 @@ static int take_limit(struct options *o, int flag, const char *text, struct err 
             return -1;
         if (l->disk_bytes < 1 << 20)
             return err_set(err, ERR_INVALID, "%s: at least 1m", text);
+        l->kept_disk_bytes = l->disk_bytes;
         return 0;
     case FLAG_KEEP_OUTPUT:
         if (options_size(text, &l->keep_command_bytes, err) < 0)

@@ -283,6 +283,7 @@ void command_feed(struct command *c, enum command_stream stream, struct str byte
 struct command_end {
     int exit_code, signal; /* signal != 0: killed by it */
     bool left_behind, oom_killed, unknown;
+    bool disk_over;           /* ended for what a kept one has on disk */
     bool pids_hit, disk_full; /* meanwhile; if it is known */
     uint64_t duration_ms;     /* 0: until now */
 };

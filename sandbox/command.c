@@ -357,9 +357,17 @@ static void explain_memory(struct command *c, const struct sandbox_spec *limits,
                  (unsigned long long)(limits->memory_bytes >> 20));
 }
 
-static void explain_disk(struct command *c, const struct sandbox_spec *limits)
+static void explain_disk(struct command *c, const struct sandbox_spec *limits,
+                         bool over)
 {
-    if (c->sandbox->kept || c->sandbox->workspace)
+    if (over)
+        command_warn(c,
+                     "The sandbox's files take more than its %llu MiB, and more were "
+                     "written: all of its processes were ended. Delete what is not "
+                     "needed, or use a sandbox with more (sandbox_create {diskMb}, or "
+                     "the server's --disk).",
+                     (unsigned long long)(limits->disk_bytes >> 20));
+    else if (c->sandbox->kept || c->sandbox->workspace)
         command_warn(c,
                      "The disk is full: that of the machine, where the files of this "
                      "sandbox are. Delete what is not needed.");
@@ -386,8 +394,8 @@ static void explain(struct command *c, const struct command_end *end)
         c->sandbox ? sandbox_in_force(c->sandbox) : NULL;
     if (limits && (end->oom_killed || (failed && said(c, no_memory))))
         explain_memory(c, limits, end->oom_killed);
-    if (limits && (end->disk_full || (failed && said(c, no_disk))))
-        explain_disk(c, limits);
+    if (limits && (end->disk_full || end->disk_over || (failed && said(c, no_disk))))
+        explain_disk(c, limits, end->disk_over);
     if (limits && (end->pids_hit || said(c, no_pids)))
         command_warn(c,
                      "A process could not be started: the sandbox's limit is %u "

@@ -13,7 +13,7 @@ static void *start(struct sandboxes *set, struct err *err)
                                 .disk_bytes = limits->disk_bytes,
                                 .cpu_millis = limits->cpu_millis,
                                 .pids = limits->pids};
-    if (local_limits_check(&spec, &spec, err) < 0)
+    if (local_limits_check(&spec, &spec, false, err) < 0)
         return NULL;
     struct local *l = mem_new(struct local);
     l->set = set;

@@ -6,6 +6,17 @@
 
 struct local;
 
+/* The disk limit of a kept one: local_disk.c. */
+struct disk_watch {
+    struct loop_timer *timer;    /* NULL: nothing has run in it yet */
+    bool looking;                /* the timer runs, or somebody measures */
+    bool measured, over;         /* `bytes` is known; it is over the limit */
+    int report;                  /* of who measures now, or -1 */
+    uint64_t bytes, used;        /* measured; what the file system had then */
+    uint64_t used_then;          /* ... when the measuring that goes on began */
+    uint64_t began_ms, pause_ms; /* of the loop's clock */
+};
+
 /* One sandbox: a guest, our end of its socket, and what was asked of it. */
 struct box {
     struct local *local;
@@ -28,6 +39,8 @@ struct box {
     char refused[240]; /* why the first way of launching failed */
     int refused_sys;
     struct pending *pending;
+    struct disk_watch disk;
+    bool left_behind; /* a command has left processes behind */
     struct egress *egress;
     struct port *ports;         /* local_ports.c */
     bool has_network;           /* GUEST_NETWORK has come */
@@ -59,6 +72,7 @@ struct pending {
     uint64_t visit; /* CONNECT: who asked */
     bool terminal;  /* EXEC: one is to come with its start */
     bool started;   /* EXEC */
+    bool disk_over; /* EXEC: ended because the sandbox was over its disk limit */
     uint64_t asked_ms;
 };
 
@@ -130,6 +144,9 @@ void local_guest_warm(struct box *box);
 void local_guest_kill(struct box *box, struct command *c, int signum);
 void local_guest_file(struct box *box, struct file_op *op);
 void local_guest_halt(struct box *box, struct sandbox_op *op);
+bool local_guest_busy(const struct box *box); /* a command runs */
+/* Every process of it ends, since it is over its disk limit: its commands say so. */
+void local_guest_end_all(struct box *box);
 /* -> local_ports_answer() with the number, unless it gives -1. */
 int local_guest_connect(struct box *box, uint64_t number, uint16_t port, bool v6);
 int local_guest_changes(struct box *box, enum workspace_action action, int report,
@@ -152,10 +169,10 @@ void streams_flow(struct streams *s);  /* command->paused changed */
 /* local_helper.c */
 /* status: its exit status, or -1 when a signal has ended it */
 typedef void local_helper_fn(struct local *l, void *ctx, int status);
-/* Starts sandquay-guest with argv (NULL at its end) and `dir`, which is borrowed, as
- * its descriptor 3. fn, which may be NULL, is called when it has ended. */
-int local_helper_start(struct local *l, char *const *argv, int dir, local_helper_fn *fn,
-                       void *ctx, struct err *err);
+/* Starts sandquay-guest with argv (NULL at its end) and fds, which are borrowed, as its
+ * descriptors 3 and on. fn, which may be NULL, is called when it has ended. */
+int local_helper_start(struct local *l, char *const *argv, const int *fds, int fd_count,
+                       local_helper_fn *fn, void *ctx, struct err *err);
 void local_helpers_finish(struct local *l); /* kills them; no fn is called */
 
 /* local_changes.c */
@@ -180,9 +197,15 @@ int local_image_check(const struct sandbox *sb, enum zygote_launcher launcher,
 
 /* local_limits.c: INVALID when a limit is too small or beyond the machine. */
 int local_limits_check(const struct sandbox_spec *wish,
-                       const struct sandbox_spec *in_force, struct err *err);
+                       const struct sandbox_spec *in_force, bool kept, struct err *err);
 /* Default limits become what a small machine can give. */
 void local_limits_fit(struct sandbox_limits *limits);
+
+/* local_disk.c */
+void local_disk_watch(struct box *box); /* a command or a file has begun */
+/* -1 with LIMIT when a kept one was over its limit when it was last looked at. */
+int local_disk_check(const struct box *box, struct err *err);
+void local_disk_finish(struct box *box);
 
 /* local_info.c: fills in what is told of it. */
 void local_describe(struct box *box);

@@ -305,6 +305,7 @@ void local_guest_run(struct box *box, struct command *c,
     request.rows = spec->pty.rows;
     buf_init(&tail, GUEST_MESSAGE_MAX - 1024);
     write_exec(&tail, box, spec, &request);
+    local_disk_watch(box);
     struct pending *p = expect(box, PENDING_EXEC);
     p->command = c->id;
     p->program = spec->argv_count > 0;
@@ -424,6 +425,9 @@ static void exec_ended(struct box *box, struct pending *p, const struct guest_ex
 {
     exec_started(box, p); /* as every honest guest has said before */
     struct command *c = command_find(box->local->set, p->command);
+    bool disk_over = p->disk_over;
+    box->left_behind |= e->left_behind > 0;
+    box->disk.over &= disk_over; /* else it may have deleted something */
     done(box, p);
     if (!c)
         return;
@@ -434,7 +438,8 @@ static void exec_ended(struct box *box, struct pending *p, const struct guest_ex
                                            .left_behind = e->left_behind,
                                            .oom_killed = e->oom_killed,
                                            .pids_hit = e->pids_hit,
-                                           .disk_full = e->disk_full});
+                                           .disk_full = e->disk_full,
+                                           .disk_over = disk_over});
 }
 
 /* Ends all of its processes; the guest stays, and the files with it. */
@@ -450,6 +455,26 @@ void local_guest_halt(struct box *box, struct sandbox_op *op)
         loop_timer_stop(box->patience);
         sandbox_op_done(op, &err);
     }
+}
+
+bool local_guest_busy(const struct box *box)
+{
+    for (const struct pending *p = box->pending; p; p = p->next)
+        if (p->kind == PENDING_EXEC)
+            return true;
+    return false;
+}
+
+void local_guest_end_all(struct box *box)
+{
+    struct err err;
+    for (struct pending *p = box->pending; p; p = p->next)
+        p->disk_over |= p->kind == PENDING_EXEC;
+    box->left_behind = false;
+    /* Nobody waits for the answer: the commands' ends come before it. */
+    if (send_message(box, &(struct wire_out){.type = GUEST_HALT, .id = ++box->last_id},
+                     &err) < 0)
+        sandbox_lost(box->sandbox, err.msg);
 }
 
 /* Its end is told by the end of the report. */
@@ -485,7 +510,12 @@ void local_guest_file(struct box *box, struct file_op *op)
     struct err err;
     struct guest_open request = {.mode = GUEST_OPEN_READ};
     enum pending_kind kind = PENDING_OPEN;
+    if (!op->open_fn && local_disk_check(box, &err) < 0) {
+        finish_file(op, false, &err);
+        return;
+    }
     if (op->write_fn) {
+        local_disk_watch(box);
         kind = PENDING_WRITE;
         request.mode = GUEST_OPEN_REPLACE;
         request.create_mode = op->mode;

@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { HELPER_FDS_MAX = 2 };
+
 struct helper {
     struct helper *next;
     struct local *local;
@@ -22,19 +24,24 @@ struct helper {
 };
 
 /* After fork: only async-signal-safe calls. */
-_Noreturn static void become_helper(const char *path, char *const *argv, int dir,
-                                    pid_t parent)
+_Noreturn static void become_helper(const char *path, char *const *argv, const int *fds,
+                                    int count, pid_t parent)
 {
-    enum { DIR_FD = 3 };
+    enum { FIRST_FD = 3, HIGH = 10 };
     static char *const envp[] = {NULL};
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-    int high = fcntl(dir, F_DUPFD_CLOEXEC, 10);
-    if (getppid() != parent || dup2(high, DIR_FD) < 0)
+    int high[HELPER_FDS_MAX];
+    for (int i = 0; i < count; i++)
+        high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, HIGH);
+    for (int i = 0; i < count; i++)
+        if (dup2(high[i], FIRST_FD + i) < 0)
+            _exit(126);
+    if (getppid() != parent)
         _exit(126);
-    fd_cloexec_from(DIR_FD + 1);
+    fd_cloexec_from(FIRST_FD + count);
     execve(path, argv, envp);
     _exit(127);
 }
@@ -60,8 +67,8 @@ static void on_end(void *ctx, unsigned events)
         h.fn(h.local, h.ctx, WIFEXITED(status) ? WEXITSTATUS(status) : -1);
 }
 
-int local_helper_start(struct local *l, char *const *argv, int dir, local_helper_fn *fn,
-                       void *ctx, struct err *err)
+int local_helper_start(struct local *l, char *const *argv, const int *fds, int fd_count,
+                       local_helper_fn *fn, void *ctx, struct err *err)
 {
     const char *path = l->set->config.guest_path;
     pid_t pid = -1, parent = getpid();
@@ -69,7 +76,7 @@ int local_helper_start(struct local *l, char *const *argv, int dir, local_helper
     if (path)
         pid = vfork();
     if (pid == 0)
-        become_helper(path, argv, dir, parent);
+        become_helper(path, argv, fds, fd_count, parent);
     if (pid < 0)
         return err_sys(err, errno, "starting a helper for the sandboxes' files");
     struct helper *h = mem_new(struct helper);

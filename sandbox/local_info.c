@@ -34,7 +34,7 @@ static void add(char *to, size_t room, const char *limit, const char *by)
 static const char *disk(const struct sandbox *sb, uint32_t layers)
 {
     if (sb->kept)
-        return "not enforced";
+        return "watched in total";
     if (layers & LAYER_LANDLOCK)
         return "per file";
     return layers & LAYER_BUBBLEWRAP && !(layers & LAYER_USERNS)

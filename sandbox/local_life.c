@@ -210,14 +210,14 @@ void local_create(void *self, struct sandbox *sb)
         l->swept = true;
         sweep_leftovers(l, sb->owner);
     }
-    int rc = local_limits_check(&sb->wish.spec, sandbox_in_force(sb), &err);
+    int rc = local_limits_check(&sb->wish.spec, sandbox_in_force(sb), sb->kept, &err);
     if (rc == 0)
         rc = sb->kept ? hold_kept(sb, &g, &err) : find_layers(sb, &g, &err);
     if (rc < 0 && wait_for_holder(l, sb, NULL, &err))
         return;
     local_life_cancel(l, sb);
     if (rc == 0) /* limits of before, maybe of another machine */
-        rc = local_limits_check(&sb->wish.spec, sandbox_in_force(sb), &err);
+        rc = local_limits_check(&sb->wish.spec, sandbox_in_force(sb), sb->kept, &err);
     if (rc == 0 && l->zygote && (box = local_spare_take(l, sb))) {
         local_box_ready(box);
         return;
@@ -257,7 +257,7 @@ static void sweep(struct local *l, struct sandbox_op *op)
     bool full;
     int trash = local_store_trash(l->set, &full);
     bool started = trash >= 0 && full &&
-                   local_helper_start(l, argv, trash, on_swept, op, &err) == 0;
+                   local_helper_start(l, argv, &trash, 1, on_swept, op, &err) == 0;
     fd_close(&trash);
     if (!started && op)
         sandbox_op_done(op, NULL); /* the next start goes on with it */
@@ -300,7 +300,7 @@ static void take_snapshot(struct local *l, struct sandbox_op *op,
     struct merging *m = mem_zalloc(sizeof *m);
     int rc = local_merge_begin(l->set, op->owner, hold, &m->merge, &err);
     if (rc > 0)
-        rc = local_helper_start(l, m->merge.argv, m->merge.snapshots, on_merged, m,
+        rc = local_helper_start(l, m->merge.argv, &m->merge.snapshots, 1, on_merged, m,
                                 &err) < 0
                  ? local_merge_end(l->set, op->owner, hold, &m->merge, -1, &err)
                  : 1;

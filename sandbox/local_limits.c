@@ -36,7 +36,7 @@ static int refuse(struct err *err, const char *what, uint64_t given, uint64_t le
 }
 
 int local_limits_check(const struct sandbox_spec *wish,
-                       const struct sandbox_spec *in_force, struct err *err)
+                       const struct sandbox_spec *in_force, bool kept, struct err *err)
 {
     uint64_t memory = machine_memory(), pids = machine_pids();
     uint64_t cpus = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN) * 1000;
@@ -51,7 +51,7 @@ int local_limits_check(const struct sandbox_spec *wish,
     if (wish->disk_bytes && wish->disk_bytes < DISK_LEAST)
         return refuse(err, "disk", wish->disk_bytes / MIB, DISK_LEAST / MIB, half / MIB,
                       " MiB");
-    if (wish->disk_bytes > half) {
+    if (wish->disk_bytes > half && !kept) {
         err_set(err, ERR_INVALID,
                 "disk: %llu MiB is more than half of the sandbox's memory (%llu MiB), "
                 "where its files are",

@@ -299,6 +299,7 @@ void local_box_free(struct box *box)
     *at = box->next;
     local_guest_drop_pending(box);
     box_unlaunch(box);
+    local_disk_finish(box);
     local_ports_close(box);
     egress_free(box->egress);
     loop_timer_free(box->patience);

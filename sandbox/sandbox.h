@@ -31,6 +31,7 @@ enum {
 
 struct sandbox_limits {
     uint64_t memory_bytes, disk_bytes, disk_inodes, cpu_millis;
+    uint64_t kept_disk_bytes; /* disk_bytes of one whose files are kept */
     uint32_t pids;
     uint32_t sandboxes;                              /* per owner */
     uint32_t commands;                               /* running, per sandbox */

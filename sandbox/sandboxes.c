@@ -12,6 +12,7 @@ void sandbox_limits_default(struct sandbox_limits *limits)
     *limits = (struct sandbox_limits){
         .memory_bytes = 2048 * mib,
         .disk_bytes = 1024 * mib,
+        .kept_disk_bytes = 8192 * mib,
         .disk_inodes = 200000,
         .pids = 512,
         .sandboxes = 16,
@@ -163,7 +164,9 @@ static void settle_spec(struct sandbox *sb)
     *s = sb->wish.spec;
     s->memory_bytes = s->memory_bytes ? s->memory_bytes : limits->memory_bytes;
     /* Files in memory count as memory: a full disk must not look like a memory bomb. */
-    if (!s->disk_bytes)
+    if (!s->disk_bytes && sb->kept)
+        s->disk_bytes = limits->kept_disk_bytes;
+    else if (!s->disk_bytes)
         s->disk_bytes = limits->disk_bytes < s->memory_bytes / 2 ? limits->disk_bytes
                                                                  : s->memory_bytes / 2;
     s->cpu_millis = s->cpu_millis ? s->cpu_millis : limits->cpu_millis;

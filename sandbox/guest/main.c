@@ -5,6 +5,7 @@
 #include "base/fd.h"
 #include "sandbox/guest/etc.h"
 #include "sandbox/guest/launch.h"
+#include "sandbox/guest/measure.h"
 #include "sandbox/guest/merge.h"
 #include "sandbox/guest/mount_list.h"
 #include "sandbox/guest/prove.h"
@@ -288,6 +289,9 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "merge") == 0 && fstat(MERGE_FD, &st) == 0 &&
         S_ISDIR(st.st_mode))
         return merge_main(argc, argv);
+    if (argc == 2 && strcmp(argv[1], "measure") == 0 && fstat(MEASURE_FD, &st) == 0 &&
+        S_ISDIR(st.st_mode))
+        return measure_main();
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     if (argc > 1 && strcmp(argv[1], "prove") == 0)
         return prove_main(argc, argv);

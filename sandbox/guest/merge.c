@@ -8,11 +8,11 @@
 #include "sandbox/guest/merge.h"
 #include "base/buf.h"
 #include "base/fd.h"
+#include "sandbox/guest/own_root.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -292,28 +292,6 @@ static int merge_tree(char **names, int count, int to, const char *path, bool ba
     return rc;
 }
 
-static void write_map(const char *path, const char *text)
-{
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd >= 0 && write(fd, text, strlen(text)) < 0)
-        errno = 0; /* then it is as if there were no namespaces */
-    fd_close(&fd);
-}
-
-void merge_become_root(void)
-{
-    char map[64];
-    uid_t uid = geteuid();
-    gid_t gid = getegid();
-    if (uid == 0 || unshare(CLONE_NEWUSER) < 0)
-        return;
-    write_map("/proc/self/setgroups", "deny");
-    snprintf(map, sizeof map, "0 %u 1", uid);
-    write_map("/proc/self/uid_map", map);
-    snprintf(map, sizeof map, "0 %u 1", gid);
-    write_map("/proc/self/gid_map", map);
-}
-
 int merge_main(int argc, char **argv)
 {
     /* Of sandbox/guest/mounts.c; the changes of a host workspace are no snapshot's. */
@@ -324,7 +302,7 @@ int merge_main(int argc, char **argv)
     if (count < 1 || count > MERGE_LAYERS_MAX)
         return 2;
     bool image = strcmp(argv[3], "image") == 0;
-    merge_become_root();
+    own_root_enter();
     umask(0);
     int target = open_dir(MERGE_FD, argv[2]);
     if (target < 0 || mkdirat(target, "part", 0755) < 0)

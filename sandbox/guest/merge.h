@@ -7,8 +7,3 @@ enum { MERGE_FD = 3, MERGE_LAYERS_MAX = 64 };
  * the names of the snapshots, newest first; MERGE_FD is the directory that has all of
  * them. TARGET gets files/, once it is complete. Returns the exit status. */
 int merge_main(int argc, char **argv);
-
-/* An ordinary user's process becomes root of a user namespace of its own, so that it
- * may look into every directory of that user's, whatever its mode. Where that is not
- * allowed, the modes count. */
-void merge_become_root(void);

@@ -17,6 +17,7 @@ static struct sandbox_limits take_limits(struct sandbox_limits *limits)
     if (asked.memory_bytes == usual.memory_bytes)
         asked.memory_bytes = 0;
     limits->memory_bytes = limits->disk_bytes = limits->disk_inodes = 0;
+    limits->kept_disk_bytes = 0;
     limits->cpu_millis = 0;
     limits->pids = 0;
     return asked;

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { after, describe, test } from 'node:test';
 import { owners } from './lib/owners.mjs';
-import { have, skipSanitized } from './lib/product.mjs';
+import { marked } from './lib/processes.mjs';
+import { have, skipSanitized, until } from './lib/product.mjs';
 import { connect } from './lib/wire.mjs';
 
 const wires = [];
@@ -54,6 +55,27 @@ for (const owner of owners('limits')) {
       assert.equal((await wire.run('rm big; echo fine > f; cat f')).stdout, 'fine\n');
       const more = await create(wire, { diskMb: 64 });
       assert.equal((await wire.run('dd if=/dev/zero of=big bs=1M count=50', { sandbox: more })).exitCode, 0);
+      await wire.close();
+    });
+
+    test('disk of a named sandbox: watched in total', async () => {
+      const wire = await serve();
+      const sandbox = await create(wire, { name: 'full', diskMb: 64 });
+      const mark = `9${process.pid}4.5`;
+      const listed = (await wire.tool('sandbox_list', {})).structuredContent.sandboxes.find((one) => one.sandbox === 'full');
+      assert.equal(listed.limits.diskMb, 64);
+      assert.match(listed.limits.enforcedBy, /disk: watched in total/);
+      assert.equal((await wire.run('dd if=/dev/zero of=some bs=1M count=40', { sandbox })).exitCode, 0);
+      const run = await wire.run(`sleep ${mark} & mkdir -p deep/er; chmod 000 deep; cd ~; for i in $(seq 10000); do dd if=/dev/zero of=$i bs=1M count=4 2>/dev/null; sleep 0.02; done`, { sandbox, timeoutMs: 60000 });
+      assert.equal(run.timedOut, false);
+      assert.notEqual(run.exitCode, 0);
+      assert.match(run.warning, /64 MiB.*all of its processes were ended.*diskMb/s);
+      await until(() => marked(mark).length === 0, 'what it had started is gone');
+      const tool = await wire.tool('write_file', { path: 'x', content: 'x', sandbox });
+      assert.match(tool.content[0].text, /LIMIT.*64 MiB.*delete files/s);
+      assert.equal((await wire.run('rm -r ~/*; chmod 755 deep; ls deep; echo fine > f; cat f', { sandbox })).stdout, 'er\nfine\n');
+      assert.ok(!(await wire.tool('write_file', { path: 'x', content: 'x', sandbox })).isError);
+      await wire.tool('sandbox_stop', { sandbox, delete: true });
       await wire.close();
     });
 

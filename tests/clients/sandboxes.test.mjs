@@ -133,7 +133,7 @@ for (const owner of owners('sandboxes')) {
           ['sandbox_create', { name: 'bad', [limit]: 0 }], ['sandbox_create', { name: 'bad', [limit]: -1 }]]),
         ['sandbox_create', { name: 'bad', memoryMb: 1 }], ['sandbox_create', { name: 'bad', memoryMb: 2 ** 40 }],
         ['sandbox_create', { name: 'bad', cpus: 100000 }], ['sandbox_create', { name: 'bad', pids: 1e12 }],
-        ['sandbox_create', { name: 'bad', memoryMb: 100, diskMb: 99 }],
+        ['sandbox_create', { memoryMb: 100, diskMb: 99 }],
         ['sandbox_create', { name: 'bad', env: { 'A=B': 'x' } }], ['sandbox_create', { name: 'bad', size: 1 }],
         ['execute_command', { command: 'true', sandbox: 'a/b' }],
         ['sandbox_stop', { sandbox: '..' }],
