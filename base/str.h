@@ -45,7 +45,7 @@ static inline struct str str_from(struct str s, size_t from)
 {
     if (from > s.n)
         from = s.n;
-    return (struct str){s.p + from, s.n - from};
+    return (struct str){from ? s.p + from : s.p, s.n - from}; /* p may be NULL */
 }
 
 /* Index of the first byte c, or -1. */

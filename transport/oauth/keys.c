@@ -1,11 +1,18 @@
 #include "transport/oauth/keys.h"
 #include "base/base64.h"
+#include "base/json_write.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include <cjose/cjose.h>
 #include <openssl/evp.h>
 
-enum { ED25519_BYTES = 32, ED25519_SIGNATURE = 64, COORDINATE_MAX = 66 };
+enum {
+    ED25519_BYTES = 32,
+    ED25519_SIGNATURE = 64,
+    COORDINATE_MAX = 66,
+    NUMBER_MAX = 2048,
+    EXPONENT_MAX = 8
+};
 
 enum key_kind { KIND_RSA, KIND_P256, KIND_P384, KIND_P521, KIND_ED25519 };
 
@@ -86,11 +93,56 @@ static bool take_ed25519(struct json jwk, struct key *key)
     return key->ed25519 != NULL;
 }
 
+/* A number of the key: written to `to` if it has between `least` and `most` bytes. */
+static bool copy_number(struct json_writer *to, struct json jwk, const char *name,
+                        size_t least, size_t most)
+{
+    struct arena a = {0};
+    struct buf bytes;
+    struct err err;
+    struct str text = json_str(json_get(jwk, str_of(name)), &a);
+    buf_init(&bytes, NUMBER_MAX);
+    bool good = base64url_decode(&bytes, text, &err) == 0 && bytes.n >= least &&
+                bytes.n <= most;
+    if (good)
+        jw_key_str(to, name, text);
+    buf_finish(&bytes);
+    arena_finish(&a);
+    return good;
+}
+
+static bool copy_numbers(struct json_writer *to, struct json jwk, enum key_kind kind)
+{
+    static const char *const curves[] = {
+        [KIND_P256] = "P-256", [KIND_P384] = "P-384", [KIND_P521] = "P-521"};
+    static const size_t coordinate[] = {
+        [KIND_P256] = 32, [KIND_P384] = 48, [KIND_P521] = COORDINATE_MAX};
+    if (kind == KIND_RSA) {
+        jw_key_cstr(to, "kty", "RSA");
+        return copy_number(to, jwk, "n", KEYS_RSA_BITS_MIN / 8, NUMBER_MAX) &&
+               copy_number(to, jwk, "e", 1, EXPONENT_MAX);
+    }
+    jw_key_cstr(to, "kty", "EC");
+    jw_key_cstr(to, "crv", curves[kind]);
+    return copy_number(to, jwk, "x", coordinate[kind], coordinate[kind]) &&
+           copy_number(to, jwk, "y", coordinate[kind], coordinate[kind]);
+}
+
+/* The library gets the public numbers alone, and none that it would abort on: a wrong
+ * length, letters that are no base64url. */
 static bool take_jwk(struct json jwk, struct key *key)
 {
-    struct str text = json_raw(jwk);
+    struct buf text;
+    struct json_writer w;
     cjose_err err;
-    key->jwk = cjose_jwk_import(text.p, text.n, &err);
+    buf_init(&text, 4 * NUMBER_MAX);
+    jw_init(&w, &text);
+    jw_object(&w);
+    bool good = copy_numbers(&w, jwk, key->kind);
+    jw_end_object(&w);
+    if (good && !text.overflow)
+        key->jwk = cjose_jwk_import(text.p, text.n, &err);
+    buf_finish(&text);
     return key->jwk && (key->kind != KIND_RSA ||
                         cjose_jwk_get_keysize(key->jwk, &err) >= KEYS_RSA_BITS_MIN);
 }
