@@ -1,6 +1,8 @@
 #include "agent/model/block.h"
 #include "agent/model/surrogates.h"
 #include "base/mem.h"
+#include <ctype.h>
+#include <stdio.h>
 
 #define INPUT "input", STR_INIT("input_json_delta"), STR_INIT("partial_json"), true
 static const struct block_kind kinds[] = {
@@ -20,7 +22,7 @@ static const struct block_kind kinds[] = {
      false,
      STR_INIT("signature_delta"),
      {"signature"}},
-    {STR_INIT("tool_use"), BLOCK_TOOL_USE, INPUT, STR_INIT(""), {0}},
+    {STR_INIT("tool_use"), BLOCK_TOOL_USE, INPUT, STR_INIT(""), {"id"}},
     /* Tools that the API runs by itself: their calls grow in the same way. */
     {STR_INIT("server_tool_use"), BLOCK_OTHER, INPUT, STR_INIT(""), {0}},
     {STR_INIT("mcp_tool_use"), BLOCK_OTHER, INPUT, STR_INIT(""), {0}},
@@ -128,7 +130,7 @@ void block_grow(struct block *b, struct json delta, struct str original)
     struct json_writer w;
     if (b->kind->member && json_str_is(type, b->kind->delta)) {
         grow_string(b, json_get(delta, b->kind->piece), original);
-    } else if (b->kind->set[0] && json_str_is(type, b->kind->set_delta)) {
+    } else if (b->kind->set_delta.n && json_str_is(type, b->kind->set_delta)) {
         set_members(b, delta);
     } else if (b->kind->type == BLOCK_TEXT &&
                json_str_is(type, STR("citations_delta")) &&
@@ -290,6 +292,22 @@ static void write_block(struct block *b, struct json start,
     arena_finish(&a);
 }
 
+/* A call without an id could not be answered (small servers leave it out). */
+static struct str own_id(struct block *b, struct str message_id, struct arena *kept)
+{
+    enum { OF_MESSAGE = 60 };
+    struct json_writer w;
+    char id[OF_MESSAGE + 40] = "toolu_";
+    size_t n = strlen(id);
+    for (size_t i = 0; i < message_id.n && i < OF_MESSAGE; i++)
+        id[n++] =
+            (char)(isalnum((unsigned char)message_id.p[i]) ? message_id.p[i] : '_');
+    snprintf(id + n, sizeof id - n, "_%lld", (long long)b->index);
+    jw_init(&w, &b->set[0]);
+    jw_cstr(&w, id);
+    return arena_dup(kept, str_of(id));
+}
+
 static struct str compacted(struct block *b, struct json start, struct arena *kept)
 {
     struct json_doc doc;
@@ -300,7 +318,7 @@ static struct str compacted(struct block *b, struct json start, struct arena *ke
 }
 
 void block_end(struct block *b, struct json_writer *w, struct message_block *ret_block,
-               struct arena *kept)
+               struct str message_id, struct arena *kept)
 {
     struct json_doc doc;
     struct err err;
@@ -311,6 +329,8 @@ void block_end(struct block *b, struct json_writer *w, struct message_block *ret
     switch (b->kind->type) {
     case BLOCK_TOOL_USE:
         ret_block->id = json_str(json_get(start, STR("id")), kept);
+        if (ret_block->id.n == 0)
+            ret_block->id = own_id(b, message_id, kept);
         ret_block->name = json_str(json_get(start, STR("name")), kept);
         break;
     case BLOCK_TEXT:

@@ -42,9 +42,10 @@ void block_grow(struct block *b, struct json delta, struct str original);
 void block_grow_by(struct block *b, struct str piece);
 
 /* Writes the whole block to w and tells what is in it, borrowed from *kept and b. Once.
+ * message_id: for ids that the server left out.
  */
 void block_end(struct block *b, struct json_writer *w, struct message_block *ret_block,
-               struct arena *kept);
+               struct str message_id, struct arena *kept);
 
 /* A value's text on one line, so that histories can be kept as lines; in *kept. */
 struct str block_one_line(struct json v, struct arena *kept);

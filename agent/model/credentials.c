@@ -146,6 +146,8 @@ static int take_profile(struct credentials *c, const struct credentials_offer *o
         c->key = profile.token;
         profile.token = NULL;
         c->source = "the profile of ant";
+        c->variable = offer->variable;
+        c->variable_ctx = offer->ctx;
         if (profile.is_oauth)
             add_header(c, STR("anthropic-beta"), STR("oauth-2025-04-20"));
         if (profile.workspace[0])
@@ -227,8 +229,24 @@ void credentials_finish(struct credentials *c)
     *c = (struct credentials){0};
 }
 
-void credentials_use(const struct credentials *c, struct model_config *config)
+static const struct secret *renew_key(void *ctx)
 {
+    struct credentials *c = ctx;
+    struct profile profile = {0};
+    struct err err;
+    if (profile_read(&profile, c->variable, c->variable_ctx, &err) <= 0)
+        return NULL; /* the refusal is told */
+    secret_free(c->key);
+    c->key = profile.token;
+    profile.token = NULL;
+    profile_finish(&profile);
+    return c->key;
+}
+
+void credentials_use(struct credentials *c, struct model_config *config)
+{
+    config->renew_key = c->variable ? renew_key : NULL;
+    config->renew_ctx = c;
     config->base_url = c->base_url;
     config->key = c->key;
     config->key_source = c->source;

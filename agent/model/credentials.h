@@ -22,6 +22,9 @@ struct credentials {
     struct str headers[CREDENTIALS_HEADERS_MAX];
     size_t header_count;
     bool anthropic; /* it is Anthropic that is asked, or a gateway to it */
+    /* Of the offer, to renew a profile's key; else NULL. */
+    const char *(*variable)(void *ctx, const char *name);
+    void *variable_ctx;
 };
 
 /* NOT_FOUND: there is nothing at all; credentials_ways tells what to do. May run `ant`
@@ -29,8 +32,8 @@ struct credentials {
 int credentials_find(struct credentials *ret_credentials,
                      const struct credentials_offer *offer, struct err *err);
 void credentials_finish(struct credentials *c); /* accepts all-zero */
-/* Puts them into config, which borrows them. */
-void credentials_use(const struct credentials *c, struct model_config *config);
+/* Puts them into config, which borrows them (and what variable() needs). */
+void credentials_use(struct credentials *c, struct model_config *config);
 
 /* The ways to a model, for people: several lines. */
 extern const char credentials_ways[];

@@ -231,7 +231,7 @@ static int on_stop(struct accumulator *a, struct err *err)
     jw_init(&w, &a->content);
     jw_array(&w);
     for (size_t i = 0; i < count; i++)
-        block_end(a->blocks[i], &w, &blocks[i], &a->kept);
+        block_end(a->blocks[i], &w, &blocks[i], a->message.id, &a->kept);
     jw_end_array(&w);
     if (a->content.overflow)
         return err_set(err, ERR_LIMIT, "the model's message is over %d MiB",

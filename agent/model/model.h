@@ -21,10 +21,14 @@ enum thinking_display {
 
 /* All borrowed for the model's life. */
 struct model_config {
-    struct str base_url;       /* as base_url_check() gives it */
-    const struct secret *key;  /* or NULL */
-    bool x_api_key;            /* the key goes there, not into Authorization: Bearer */
-    const char *key_source;    /* "ANTHROPIC_API_KEY": for messages; or NULL */
+    struct str base_url;      /* as base_url_check() gives it */
+    const struct secret *key; /* or NULL */
+    bool x_api_key;           /* the key goes there, not into Authorization: Bearer */
+    const char *key_source;   /* "ANTHROPIC_API_KEY": for messages; or NULL */
+    /* A key instead of one that has been refused, borrowed until the next; NULL: there
+     * is no other. Once a turn. May be NULL. */
+    const struct secret *(*renew_key)(void *ctx);
+    void *renew_ctx;
     const char *version;       /* anthropic-version */
     const struct str *headers; /* "Name: value", more of them; they win over ours */
     size_t header_count;

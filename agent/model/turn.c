@@ -30,7 +30,7 @@ struct turn {
         *timer; /* the wait before a repetition; the grace after the end */
     struct loop_later *later; /* the first attempt, and failures before it */
     unsigned retries, repeats;
-    bool in_callback, cancelled;
+    bool in_callback, cancelled, renewed;
 
     /* Of this attempt. */
     struct http_call *call;
@@ -230,6 +230,20 @@ static bool is_about_version(const struct turn *t)
            memmem(t->answer.p, t->answer.n, name, sizeof name - 1);
 }
 
+/* A token of a login lives for an hour or so: the next one may do. */
+static bool renew_key(struct turn *t)
+{
+    struct model_config *config = &t->model->config;
+    const struct secret *key = NULL;
+    if (t->status == 401 && config->renew_key && !t->renewed)
+        key = config->renew_key(config->renew_ctx);
+    if (!key)
+        return false;
+    config->key = key;
+    t->renewed = true;
+    return true;
+}
+
 static void refused(struct turn *t)
 {
     struct arena a = {0};
@@ -257,7 +271,10 @@ static void refused(struct turn *t)
         again(t, &err, 0);
         return;
     }
-    retry_or_fail(t, &err);
+    if (renew_key(t))
+        again(t, &err, 0);
+    else
+        retry_or_fail(t, &err);
 }
 
 static void on_done(void *ctx, const struct err *failed, enum http_reach reach)
