@@ -76,6 +76,9 @@ struct sandbox_backend {
     void (*expose)(void *self, struct sandbox *sb, uint16_t port, sandbox_expose_fn *fn,
                    void *ctx);
     bool (*unexpose)(void *self, struct sandbox *sb, uint16_t port); /* was it? */
+    /* Never before it returns. */
+    void (*connect)(void *self, struct sandbox *sb, uint16_t port,
+                    sandbox_connect_fn *fn, void *ctx);
 };
 
 enum sandbox_state { SANDBOX_CREATING, SANDBOX_READY, SANDBOX_ENDING, SANDBOX_LOST };

@@ -117,6 +117,7 @@ const struct sandbox_backend sandbox_local = {
     .network_log = local_network_log,
     .expose = local_expose,
     .unexpose = local_unexpose,
+    .connect = local_connect,
     .snapshot = local_snapshot,
     .snapshots = local_snapshots,
     .snapshot_delete = local_snapshot_delete,

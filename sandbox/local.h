@@ -43,6 +43,7 @@ struct box {
     bool left_behind; /* a command has left processes behind */
     struct egress *egress;
     struct port *ports;         /* local_ports.c */
+    struct dial *dials;         /* local_dial.c */
     bool has_network;           /* GUEST_NETWORK has come */
     struct local_layers ground; /* what its root lies upon: until it is launched */
 };
@@ -69,7 +70,7 @@ struct pending {
     struct file_op *op;
     struct sandbox_op *halt; /* HALT: what is answered then */
     bool existed;
-    uint64_t visit; /* CONNECT: who asked */
+    uint64_t dial;  /* CONNECT: who asked */
     bool terminal;  /* EXEC: one is to come with its start */
     bool started;   /* EXEC */
     bool disk_over; /* EXEC: ended because the sandbox was over its disk limit */
@@ -147,7 +148,7 @@ void local_guest_halt(struct box *box, struct sandbox_op *op);
 bool local_guest_busy(const struct box *box); /* a command runs */
 /* Every process of it ends, since it is over its disk limit: its commands say so. */
 void local_guest_end_all(struct box *box);
-/* -> local_ports_answer() with the number, unless it gives -1. */
+/* -> local_dial_answer() with the number, unless it gives -1. */
 int local_guest_connect(struct box *box, uint64_t number, uint16_t port, bool v6);
 int local_guest_changes(struct box *box, enum workspace_action action, int report,
                         struct err *err);
@@ -227,9 +228,26 @@ void local_life_finish(struct local *l);
 void local_expose(void *self, struct sandbox *sb, uint16_t port, sandbox_expose_fn *fn,
                   void *ctx);
 bool local_unexpose(void *self, struct sandbox *sb, uint16_t port);
-/* Takes fd; -1: refused. */
-void local_ports_answer(struct box *box, uint64_t number, int fd);
 void local_ports_close(struct box *box);
+
+/* local_dial.c: connections to ports inside */
+enum local_dialled {
+    LOCAL_DIALLED,
+    LOCAL_DIALLED_NOBODY, /* nothing listens there */
+    LOCAL_DIALLED_LATE,   /* it does not answer */
+    LOCAL_DIALLED_GONE,   /* the sandbox ended */
+};
+/* fd is to be taken; -1 unless LOCAL_DIALLED. */
+typedef void local_dialled_fn(void *ctx, int fd, enum local_dialled how);
+/* fn is called once, never before this returns -- unless the dial is freed first. */
+struct dial *local_dial_new(struct box *box, uint16_t port, local_dialled_fn *fn,
+                            void *ctx);
+void local_dial_free(struct dial *d); /* accepts NULL */
+/* Takes fd; -1: refused. */
+void local_dial_answer(struct box *box, uint64_t number, int fd);
+void local_dials_end(struct box *box); /* who asked is told */
+void local_connect(void *self, struct sandbox *sb, uint16_t port,
+                   sandbox_connect_fn *fn, void *ctx);
 
 /* local_network.c: the way out */
 void local_network_start(struct box *box, int listener); /* takes the listener */

@@ -501,6 +501,7 @@ static void halted(struct box *box, struct pending *p)
     done(box, p);
     loop_timer_stop(box->patience);
     local_ports_close(box);
+    local_dials_end(box);
     op->in_place = true;
     sandbox_op_done(op, NULL);
 }
@@ -615,7 +616,7 @@ int local_guest_connect(struct box *box, uint64_t number, uint16_t port, bool v6
     struct err ignored;
     struct guest_connect request = {.port = port, .v6 = v6};
     struct pending *p = expect(box, PENDING_CONNECT);
-    p->visit = number;
+    p->dial = number;
     if (send_message(box,
                      &(struct wire_out){.type = GUEST_CONNECT,
                                         .id = p->id,
@@ -629,9 +630,9 @@ int local_guest_connect(struct box *box, uint64_t number, uint16_t port, bool v6
 
 static void connect_done(struct box *box, struct pending *p, int fd)
 {
-    uint64_t visit = p->visit;
+    uint64_t number = p->dial;
     done(box, p);
-    local_ports_answer(box, visit, fd);
+    local_dial_answer(box, number, fd);
 }
 
 static void failed_message(struct box *box, struct pending *p,

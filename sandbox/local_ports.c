@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <stdio.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -20,7 +19,6 @@ enum {
     PORTS_MAX = 16,
     VISITS_MAX = 256, /* of one port, at a time */
     READING_MS = 10000,
-    CONNECTING_MS = 5000,
     CLOSING_MS = 1000,
     PAUSE_MS = 100,
     TOKEN_BYTES = 16,
@@ -41,12 +39,12 @@ struct port {
 struct visit {
     struct port *port;
     struct visit *next;
-    uint64_t number; /* what the guest's answer is for */
-    struct loop_io *client, *server;
+    struct loop_io *client;
+    struct dial *dial;
     struct loop_timer *limit;
     struct buf in;
     struct relay *relay;
-    bool closing, v6;
+    bool closing;
 };
 
 static void visit_free(struct visit *v)
@@ -58,7 +56,7 @@ static void visit_free(struct visit *v)
     v->port->count--;
     relay_free(v->relay);
     loop_io_free(v->client);
-    loop_io_free(v->server);
+    local_dial_free(v->dial);
     loop_timer_free(v->limit);
     buf_finish(&v->in);
     mem_free(v);
@@ -115,6 +113,12 @@ static void nobody_listens(struct visit *v)
     answer(v, "502 Bad Gateway", "", text);
 }
 
+static void does_not_answer(struct visit *v)
+{
+    answer(v, "504 Gateway Timeout", "",
+           "sandquay: no whole request, or no answer, in time\n");
+}
+
 static void enter(struct visit *v, struct str path)
 {
     struct buf fields;
@@ -133,71 +137,28 @@ static void on_relayed(void *ctx)
     visit_free(ctx);
 }
 
-static void reach(struct visit *v)
-{
-    loop_timer_start(v->limit, CONNECTING_MS);
-    if (local_guest_connect(v->port->box, v->number, v->port->inside, v->v6) < 0)
-        nobody_listens(v);
-}
-
-/* 127.0.0.1 does not answer: then ::1. */
-static void refused(struct visit *v)
-{
-    loop_io_free(v->server);
-    v->server = NULL;
-    if (v->v6) {
-        nobody_listens(v);
-        return;
-    }
-    v->v6 = true;
-    reach(v);
-}
-
-static void on_server(void *ctx, unsigned events)
+static void on_dialled(void *ctx, int fd, enum local_dialled how)
 {
     struct visit *v = ctx;
-    int failed = 0, on = 1;
-    socklen_t n = sizeof failed;
-    (void)events;
-    int fd = loop_io_fd(v->server);
-    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &failed, &n) < 0 || failed) {
-        refused(v);
-        return;
+    v->dial = NULL;
+    if (how == LOCAL_DIALLED_NOBODY) {
+        nobody_listens(v);
+    } else if (how == LOCAL_DIALLED_LATE) {
+        does_not_answer(v);
+    } else if (how == LOCAL_DIALLED) {
+        v->relay = relay_new(v->port->box->local->set->loop, loop_io_release(v->client),
+                             fd, on_relayed, v);
+        v->client = NULL;
+        relay_to_far(v->relay, buf_str(&v->in));
+        buf_finish(&v->in);
+        relay_start(v->relay);
     }
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+static void reach(struct visit *v)
+{
     loop_timer_stop(v->limit);
-    v->relay = relay_new(v->port->box->local->set->loop, loop_io_release(v->client),
-                         loop_io_release(v->server), on_relayed, v);
-    v->client = v->server = NULL;
-    relay_to_far(v->relay, buf_str(&v->in));
-    buf_finish(&v->in);
-    relay_start(v->relay);
-}
-
-static bool is_connected(int fd)
-{
-    struct pollfd p = {.fd = fd, .events = POLLOUT};
-    return poll(&p, 1, 0) == 1;
-}
-
-void local_ports_answer(struct box *box, uint64_t number, int fd)
-{
-    for (struct port *p = box->ports; p; p = p->next)
-        for (struct visit *v = p->visits; v; v = v->next) {
-            if (v->number != number || v->server || v->relay || v->closing)
-                continue;
-            if (fd < 0) {
-                refused(v);
-                return;
-            }
-            v->server = loop_io_new(box->local->set->loop, fd, on_server, v);
-            if (is_connected(fd))
-                on_server(v, LOOP_WRITE); /* the usual case costs no turn of the loop */
-            else
-                loop_io_want(v->server, LOOP_WRITE);
-            return;
-        }
-    fd_close(&fd); /* who asked has gone */
+    v->dial = local_dial_new(v->port->box, v->port->inside, on_dialled, v);
 }
 
 static void on_client(void *ctx, unsigned events)
@@ -245,19 +206,15 @@ static void on_limit(void *ctx)
         visit_free(v);
         return;
     }
-    loop_io_free(v->server);
-    v->server = NULL;
-    answer(v, "504 Gateway Timeout", "",
-           "sandquay: no whole request, or no answer, in time\n");
+    does_not_answer(v);
 }
 
 static void visit_new(struct port *p, int fd)
 {
-    static uint64_t last_number;
     struct visit *v = mem_new(struct visit);
     struct loop *loop = p->box->local->set->loop;
     int on = 1;
-    *v = (struct visit){.port = p, .next = p->visits, .number = ++last_number};
+    *v = (struct visit){.port = p, .next = p->visits};
     p->visits = v;
     p->count++;
     buf_init(&v->in, 2 * HTTP_HEAD_MAX);

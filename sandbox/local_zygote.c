@@ -301,6 +301,7 @@ void local_box_free(struct box *box)
     box_unlaunch(box);
     local_disk_finish(box);
     local_ports_close(box);
+    local_dials_end(box);
     egress_free(box->egress);
     loop_timer_free(box->patience);
     loop_timer_free(box->answers);

@@ -61,6 +61,20 @@ void sandbox_expose(struct sandboxes *set, uint64_t sandbox, uint16_t port,
         set->backend->expose(set->impl, sb, port, fn, ctx);
 }
 
+void sandbox_connect(struct sandboxes *set, uint64_t sandbox, uint16_t port,
+                     sandbox_connect_fn *fn, void *ctx)
+{
+    struct err err;
+    struct sandbox *sb = find(set, sandbox, &err);
+    int rc = sb ? 0 : -1;
+    if (rc == 0 && !set->backend->connect)
+        rc = sandbox_unsupported(set, "connecting to ports", &err);
+    if (rc < 0)
+        fn(ctx, -1, &err);
+    else
+        set->backend->connect(set->impl, sb, port, fn, ctx);
+}
+
 int sandbox_unexpose(struct sandboxes *set, uint64_t sandbox, uint16_t port,
                      struct err *err)
 {

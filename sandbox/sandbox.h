@@ -253,6 +253,11 @@ int sandbox_network_log(struct sandboxes *set, uint64_t sandbox, uint64_t since,
 typedef void sandbox_expose_fn(void *ctx, struct str url, const struct err *err);
 void sandbox_expose(struct sandboxes *set, uint64_t sandbox, uint16_t port,
                     sandbox_expose_fn *fn, void *ctx);
+/* A connection to a port inside, which need not be exposed: fd is to be taken. Errors:
+ * NOT_FOUND, UNAVAILABLE (nothing listens there), TIMEOUT. */
+typedef void sandbox_connect_fn(void *ctx, int fd, const struct err *err);
+void sandbox_connect(struct sandboxes *set, uint64_t sandbox, uint16_t port,
+                     sandbox_connect_fn *fn, void *ctx);
 /* NOT_FOUND when it is not exposed. */
 int sandbox_unexpose(struct sandboxes *set, uint64_t sandbox, uint16_t port,
                      struct err *err);

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/module.h"
 #include "base/sha256.h"
+#include "vercel_api/domain.h"
 #include "vercel_api/private.h"
 #include "vercel_api/pty.h"
 #include "vercel_api/snapshots.h"
@@ -248,6 +249,8 @@ static const struct http_app app = {
     .socket_receive = pty_receive,
     .socket_writable = pty_writable,
     .socket_release = pty_release,
+    .is_tunnel = domain_is,
+    .tunnel = domain_visit,
 };
 
 static void on_stopped(void *ctx)
@@ -261,6 +264,7 @@ static void server_free(struct vercel_api *api)
     if (!api)
         return;
     api->finishing = true;
+    domains_free(api);
     http_server_free(api->http);
     while (api->records)
         record_free(api->records);

@@ -1,6 +1,5 @@
-/* Ports of running sandboxes: each is a URL of this machine (sandbox_expose()). With
- * TLS, requests to a route's own host name, https://sb-....vercel.run, are passed on to
- * it, too: that name is what the SDK's domain() says. */
+/* Ports of running sandboxes: each is a URL of this machine (sandbox_expose()). The
+ * host that the SDK's domain() names leads there, too: domain.h. */
 #include "base/log.h"
 #include "base/mem.h"
 #include "vercel_api/private.h"

@@ -129,6 +129,8 @@ struct vercel_api {
     struct snapshot *snapshots;
     struct ticket *tickets;
     struct request *requests;
+    struct visit *visits; /* domain.c */
+    unsigned visit_count;
     bool finishing;
 };
 

@@ -20,6 +20,8 @@ struct http_server {
     size_t listening_count;
     struct http_conn *conns; /* all, most recent first */
     size_t conn_count;
+    struct peek *peeks; /* connections whose host is not known yet */
+    size_t peek_count;
     struct buf scratch; /* a frame that is being written */
     struct loop_signal *signals[3];
     struct loop_timer *grace;
@@ -39,7 +41,15 @@ struct http_conn {
     bool closing;   /* at the next chance */
 };
 
-/* server.c: ends the connection soon, whether it is writable or not. */
+/* peek.c: asks the application whose it is, when the host that it names is known. Takes
+ * fd; what is for here comes back to http_server_adopt(). */
+void http_peek(struct listening *l, int fd);
+void http_peeks_end(struct http_server *server);
+
+/* server.c */
+void http_server_adopt(struct listening *l, int fd);
+void http_server_pause_listeners(struct http_server *server);
+/* Ends the connection soon, whether it is writable or not. */
 void http_conn_close(struct http_conn *conn);
 struct http_policy http_conn_policy(const struct http_conn *conn);
 

@@ -70,9 +70,10 @@ static struct http_conn *conn_new(struct listening *from, struct lws *wsi)
     return conn;
 }
 
-static void pause_listeners(struct http_server *server)
+void http_server_pause_listeners(struct http_server *server)
 {
-    bool full = server->conn_count >= server->config.limits.connections;
+    bool full =
+        server->conn_count + server->peek_count >= server->config.limits.connections;
     for (size_t i = 0; i < server->listening_count; i++)
         if (server->listening[i].listener)
             listener_pause(server->listening[i].listener, full);
@@ -95,16 +96,14 @@ static void conn_free(struct http_conn *conn)
     *conn->at = conn->next;
     if (conn->next)
         conn->next->at = conn->at;
-    if (server->conn_count-- >= server->config.limits.connections)
-        pause_listeners(server);
+    server->conn_count--;
+    http_server_pause_listeners(server);
     mem_free(conn);
     maybe_stopped(server);
 }
 
-/* Beyond the limit connections wait in the kernel's queue. */
-static void on_accepted(void *ctx, int fd)
+void http_server_adopt(struct listening *l, int fd)
 {
-    struct listening *l = ctx;
     struct http_server *server = l->server;
     struct lws_vhost *vhost = server->tls && !l->is_unix ? server->tls : server->plain;
     lws_sock_file_fd_type socket = {.sockfd = fd};
@@ -115,8 +114,18 @@ static void on_accepted(void *ctx, int fd)
     if (!wsi)
         return;
     lws_set_opaque_user_data(wsi, conn_new(l, wsi));
-    if (server->conn_count >= server->config.limits.connections)
-        pause_listeners(server);
+}
+
+/* Beyond the limit connections wait in the kernel's queue. */
+static void on_accepted(void *ctx, int fd)
+{
+    struct listening *l = ctx;
+    struct http_server *server = l->server;
+    if (server->config.app->tunnel && server->tls && !l->is_unix)
+        http_peek(l, fd);
+    else
+        http_server_adopt(l, fd);
+    http_server_pause_listeners(server);
 }
 
 /* 4.1.6: `in` may point to freed memory here when the upgrade is one that
@@ -357,6 +366,7 @@ static void stop(struct http_server *server)
 {
     server->stopping = true;
     stop_listening(server);
+    http_peeks_end(server);
     loop_timer_start(server->grace, 1000ULL * server->config.limits.shutdown_s);
     for (struct http_conn *c = server->conns, *next; c; c = next) {
         next = c->next;
@@ -441,6 +451,7 @@ void http_server_free(struct http_server *server)
     if (!server)
         return;
     stop_listening(server);
+    http_peeks_end(server);
     loop_set_host(server->loop, NULL, NULL);
     if (server->lws)
         lws_context_destroy(server->lws);

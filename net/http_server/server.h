@@ -48,6 +48,12 @@ struct http_app {
     /* The socket takes one message: http_socket_send(), once, or nothing. */
     void (*socket_writable)(void *ctx, struct http_conn *conn);
     void (*socket_release)(void *ctx, struct http_conn *conn);
+
+    /* Is a TLS connection to that host a tunnel, and not HTTP for here? Then it is
+     * given, unread, with OpenSSL's SSL_CTX, to `tunnel`: fd is to be taken. NULL:
+     * there are none. */
+    bool (*is_tunnel)(void *ctx, struct str host);
+    void (*tunnel)(void *ctx, struct str host, int fd, void *tls_ctx);
 };
 
 /* Beyond them: see each. */

@@ -31,12 +31,14 @@ describe('the SDK and the CLI as they are', { skip: missing }, () => {
 
   before(async () => {
     const openssl = (line) => execFileSync('openssl', line.split(' '), { cwd: directory, stdio: 'pipe' });
-    writeFileSync(file('ext'), 'subjectAltName=DNS:vercel.com,DNS:api.vercel.com\n');
+    writeFileSync(file('ext'), 'subjectAltName=DNS:vercel.com,DNS:api.vercel.com,DNS:*.vercel.run\n');
     writeFileSync(file('hosts'), '127.0.0.1 localhost vercel.com api.vercel.com\n');
+    writeFileSync(file('resolv.conf'), 'nameserver 127.0.0.1\n');
     openssl('req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=test-authority');
     openssl('req -newkey rsa:2048 -nodes -keyout key.pem -out csr.pem -subj /CN=vercel.com');
     openssl('x509 -req -in csr.pem -CA ca.pem -CAkey ca.key -CAcreateserial -out cert.pem -days 2 -extfile ext');
-    holder = spawn('unshare', ['-m', '-n', 'sh', '-c', 'ip link set lo up && mount --bind "$0" /etc/hosts && echo ready && exec cat', file('hosts')],
+    holder = spawn('unshare', ['-m', '-n', 'sh', '-c', 'ip link set lo up && mount --bind "$0" /etc/hosts && mount --bind "$1" /etc/resolv.conf && exec "$2" "$3"',
+      file('hosts'), file('resolv.conf'), process.execPath, path.join(clients, 'lib/vercel-names.mjs')],
       { stdio: ['pipe', 'pipe', 'inherit'] });
     let said = '';
     holder.stdout.on('data', (chunk) => { said += chunk; });
@@ -57,7 +59,8 @@ describe('the SDK and the CLI as they are', { skip: missing }, () => {
     assert.match(told.shown, /^sh\r\n\/dev\/pts\/\d+\r\n$/);
     assert.match(told.domain, /^https:\/\/sb-[a-z0-9]{12}\.vercel\.run$/);
     assert.deepEqual({ ...told, shown: '', domain: '' },
-      { out: 'hello', health: 200, url: 'wss://vercel.com/ws/interactive', shown: '', code: 6, snapshot: 'created', domain: '' });
+      { out: 'hello', health: 200, url: 'wss://vercel.com/ws/interactive', shown: '', code: 6, snapshot: 'created', domain: '',
+        early: 502, page: 'HOST/page?x=1', big: 3 << 20, posted: String(5 << 20), many: true, greeting: 'hello', late: 410 });
   });
 
   test('the CLI: run, and connect on a terminal', async () => {
