@@ -320,6 +320,7 @@ static void tell_refusal(struct pty *pty)
     else
         send_exit(pty, 127);
     pty->told = true;
+    http_socket_ask_writable(pty->conn);
 }
 
 void pty_writable(void *ctx, struct http_conn *conn)
@@ -346,6 +347,7 @@ void pty_writable(void *ctx, struct http_conn *conn)
         pty->at += n;
         uint64_t had[2] = {pty->at, UINT64_MAX};
         http_socket_send(conn, (struct str){piece, n}, true);
+        http_socket_ask_writable(conn);
         command_hold(api->set, pty->command, true, had);
     } else if (!known || info.status != COMMAND_RUNNING) {
         pty->ended = true;

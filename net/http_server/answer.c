@@ -6,23 +6,32 @@ enum {
     DROP_SENT = 1024 * 1024, /* of what is gone, before more is added */
 };
 
-/* Pages of allowed origins may read the answer. */
-static void write_cors(struct http_exchange *ex, struct buf *b)
+bool http_for_page(const struct http_exchange *ex)
 {
     struct str origin = ex->head.origin;
     struct http_policy policy = http_conn_policy(ex->conn);
-    if (!origin.p || memchr(origin.p, '\r', origin.n) ||
-        memchr(origin.p, '\n', origin.n) || !http_origin_allowed(origin, &policy))
+    return origin.p && !memchr(origin.p, '\r', origin.n) &&
+           !memchr(origin.p, '\n', origin.n) && http_origin_allowed(origin, &policy);
+}
+
+static void write_cors(struct http_exchange *ex, struct buf *b)
+{
+    const char *exposed = ex->conn->server->config.exposed;
+    if (!http_for_page(ex))
         return;
     buf_addf(b, "Access-Control-Allow-Origin: %.*s\r\nVary: Origin\r\n",
-             STR_FMT(origin));
+             STR_FMT(ex->head.origin));
+    if (exposed)
+        buf_addf(b, "Access-Control-Expose-Headers: %s\r\n", exposed);
 }
 
 /* Up to the line that says how long the answer is. */
 static void begin_head(struct http_exchange *ex, enum http_code status,
                        const char *type, const char *header)
 {
+    const struct http_server_config *config = &ex->conn->server->config;
     struct buf *b = &ex->out;
+    ex->status = status;
     if (!ex->head.keep_alive || ex->conn->server->stopping || ex->chunks)
         ex->close = true;
     buf_addf(b, "HTTP/1.1 %d %s\r\n", status, http_reason(status));
@@ -30,6 +39,8 @@ static void begin_head(struct http_exchange *ex, enum http_code status,
         buf_addf(b, "Content-Type: %s\r\n", type);
     if (header)
         buf_addz(b, header);
+    if (config->app->head)
+        config->app->head(config->ctx, ex, status, b);
     write_cors(ex, b);
     if (ex->close)
         buf_addz(b, "Connection: close\r\n");
@@ -59,7 +70,7 @@ static void write_refusal_body(const struct http_server *server, struct buf *to,
     server->config.app->write_refusal(server->config.ctx, to, refusal);
 }
 
-void http_answer_refusal(struct http_exchange *ex, const struct http_refusal *refusal)
+void http_answer_refused(struct http_exchange *ex, const struct http_refusal *refusal)
 {
     struct buf text;
     ex->close |= refusal->close;
@@ -97,17 +108,22 @@ void http_stream(struct http_exchange *ex, enum http_code status, const char *ty
     http_ask_writable(ex);
 }
 
-void http_stream_add(struct http_exchange *ex, struct str bytes)
+void http_stream_add_parts(struct http_exchange *ex, const struct str *parts,
+                           size_t count)
 {
-    if (ex->state != HTTP_STREAM || bytes.n == 0)
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++)
+        n += parts[i].n;
+    if (ex->state != HTTP_STREAM || n == 0)
         return;
     if (ex->sent >= DROP_SENT) {
         buf_drop(&ex->out, ex->sent);
         ex->sent = 0;
     }
     if (ex->chunked)
-        buf_addf(&ex->out, "%zx\r\n", bytes.n);
-    buf_adds(&ex->out, bytes);
+        buf_addf(&ex->out, "%zx\r\n", n);
+    for (size_t i = 0; i < count; i++)
+        buf_adds(&ex->out, parts[i]);
     if (ex->chunked)
         buf_addz(&ex->out, "\r\n");
     if (ex->out.overflow) {
@@ -116,6 +132,11 @@ void http_stream_add(struct http_exchange *ex, struct str bytes)
         return;
     }
     http_ask_writable(ex);
+}
+
+void http_stream_add(struct http_exchange *ex, struct str bytes)
+{
+    http_stream_add_parts(ex, &bytes, 1);
 }
 
 void http_stream_end(struct http_exchange *ex)

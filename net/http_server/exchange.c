@@ -13,6 +13,7 @@ enum {
     DISCARD_S = 2,
     SMALL_BODY = 64 * 1024, /* is read to its end, so that the connection lives on */
     BODY_RATE = 64 * 1024,  /* bytes a second that a slow client must reach */
+    REPEATED_MAX = 16,
 };
 
 /* 4.1.6 takes "cancel" for "at once", so a timer is never cancelled: when it is called,
@@ -32,6 +33,7 @@ static struct http_exchange *exchange_new(struct http_conn *conn)
 {
     struct http_exchange *ex = mem_new(struct http_exchange);
     ex->conn = conn;
+    ex->started_us = loop_now_us(conn->server->loop);
     buf_init(&ex->out, conn->server->config.limits.out_bytes + SMALL_BODY);
     conn->exchange = ex;
     return ex;
@@ -53,15 +55,16 @@ void http_release(struct http_conn *conn)
     mem_free(ex);
 }
 
-static void refuse(struct http_exchange *ex, const struct http_refusal *refusal)
+void http_answer_refusal(struct http_exchange *ex, const struct http_refusal *refusal)
 {
     struct http_refusal r = *refusal;
-    /* The rest of a large body is not worth the connection. */
-    if (ex->state == HTTP_BODY && !ex->body_ended && ex->body_bytes > SMALL_BODY)
+    bool coming = ex->state == HTTP_BODY && !ex->body_ended;
+    if (coming && ex->body_bytes > SMALL_BODY)
         r.close = true;
-    buf_finish(&ex->body);
-    http_answer_refusal(ex, &r);
-    if (ex->close && !ex->body_ended)
+    if (coming)
+        buf_finish(&ex->body);
+    http_answer_refused(ex, &r);
+    if (ex->close && !ex->body_ended && !ex->unread)
         set_deadline(ex, DISCARD_S);
 }
 
@@ -127,16 +130,16 @@ static int begin(struct http_exchange *ex, struct http_refusal *refusal)
     const struct http_server_config *config = &conn->server->config;
     struct http_policy policy = http_conn_policy(conn);
     struct http_framing framing;
+    ex->bare = ex->head.method == HTTP_HEAD;
     if (http_check_framing(&ex->head, config->limits.body_bytes, config->chunked_bodies,
                            &framing, refusal) < 0 ||
         http_check_source(&ex->head, &policy, refusal) < 0)
         return -1;
-    ex->bare = ex->head.method == HTTP_HEAD;
     ex->body_bytes = framing.body_bytes;
     if (framing.chunked) {
         ex->chunks = mem_new(struct chunks);
         ex->body_bytes = config->limits.body_bytes;
-    } else if (framing.body_bytes == 0 && stop_reading(ex) < 0) {
+    } else if (framing.body_bytes == 0 && !ex->unread && stop_reading(ex) < 0) {
         return http_refuse(refusal, HTTP_UNAVAILABLE, "Too many connections");
     }
     buf_init(&ex->body, ex->body_bytes + 1);
@@ -160,6 +163,14 @@ static void end_body(struct http_exchange *ex)
     app_of(conn)->body_end(conn->server->config.ctx, ex);
 }
 
+static int go_on(struct http_conn *conn)
+{
+    static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    unsigned char copy[sizeof text];
+    memcpy(copy, text, sizeof text);
+    return lws_write(conn->wsi, copy, sizeof text - 1, LWS_WRITE_HTTP) < 0 ? -1 : 0;
+}
+
 int http_on_request(struct http_conn *conn)
 {
     struct http_refusal refusal = {0};
@@ -167,18 +178,19 @@ int http_on_request(struct http_conn *conn)
         return -1;
     struct http_exchange *ex = exchange_new(conn);
     http_head_read(conn->wsi, &ex->arena, &ex->head);
+    if (!http_has_body(ex->head.method) && stop_reading(ex) < 0)
+        return -1;
     if (begin(ex, &refusal) < 0) {
         refusal.close |= ex->head.method == HTTP_OTHER;
-        refuse(ex, &refusal);
-    } else if (ex->unread) {
+        http_answer_refusal(ex, &refusal);
+        return 0;
+    }
+    if (ex->unread) {
+        lws_set_timeout(conn->wsi, NO_PENDING_TIMEOUT, 0);
         end_body(ex);
     } else if (ex->state == HTTP_BODY &&
                http_is_type(ex->head.expect, STR("100-continue"))) {
-        static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-        unsigned char copy[sizeof go_on];
-        memcpy(copy, go_on, sizeof go_on);
-        if (lws_write(conn->wsi, copy, sizeof go_on - 1, LWS_WRITE_HTTP) < 0)
-            return -1;
+        return go_on(conn);
     }
     return 0;
 }
@@ -208,9 +220,9 @@ static int take_chunks(struct http_exchange *ex, struct str bytes)
                                               .close = true};
     int rc = chunks_feed(ex->chunks, bytes, &ex->body);
     if (ex->body.overflow || ex->body.n > ex->body_bytes)
-        refuse(ex, &large);
+        http_answer_refusal(ex, &large);
     else if (rc < 0)
-        refuse(ex, &wrong);
+        http_answer_refusal(ex, &wrong);
     else if (rc > 0)
         end_chunks(ex);
     return 0;
@@ -224,7 +236,7 @@ int http_on_body(struct http_conn *conn, struct str bytes)
     if (bytes.n == 0)
         return 0;
     if (ex->state == HTTP_BODY) {
-        if (!ex->deadline_ms)
+        if (!ex->deadline_ms && (ex->chunks || bytes.n < ex->body_bytes))
             set_deadline(ex, conn->server->config.limits.body_s +
                                  ex->body_bytes / BODY_RATE);
         if (ex->chunks)
@@ -243,6 +255,8 @@ int http_on_body_end(struct http_conn *conn)
     struct http_exchange *ex = conn->exchange;
     if (ex && ex->unread)
         return 0; /* an empty one, which has ended at once */
+    if (ex && ex->body_ended && ex->close && ex->repeated++ < REPEATED_MAX)
+        return 0; /* a refusal that has not gone yet: the next turn writes it */
     if (!ex || ex->body_ended || ex->chunks)
         return -1;
     lws_set_timeout(conn->wsi, NO_PENDING_TIMEOUT, 0);
@@ -257,7 +271,7 @@ static int finish(struct http_conn *conn)
 {
     struct http_exchange *ex = conn->exchange;
     bool unread = ex->unread;
-    if (ex->close && !ex->body_ended)
+    if (ex->close && !ex->body_ended && !ex->unread)
         return 0; /* the client is still sending: it would not see the answer */
     if (ex->close)
         return -1;
@@ -280,6 +294,7 @@ static int write_some(struct http_conn *conn)
         0)
         return -1;
     ex->sent += n;
+    ex->out_bytes += n;
     return 0;
 }
 
@@ -323,25 +338,24 @@ int http_on_timer(struct http_conn *conn)
     }
     if (ex->state != HTTP_BODY)
         return -1;
-    refuse(ex, &late);
+    http_answer_refusal(ex, &late);
     return 0;
 }
 
 /* What is running may finish. */
 void http_on_stop(struct http_conn *conn)
 {
-    if (!conn->exchange)
+    struct http_exchange *ex = conn->exchange;
+    if (!ex) {
         http_conn_close(conn);
-    else
-        conn->exchange->close = true;
+        return;
+    }
+    ex->close = true;
+    if (app_of(conn)->stop)
+        app_of(conn)->stop(conn->server->config.ctx, ex);
 }
 
 struct str http_header(struct http_exchange *ex, const char *name)
 {
     return http_head_custom(ex->conn->wsi, &ex->arena, name);
-}
-
-bool http_stopping(const struct http_conn *conn)
-{
-    return conn->server->stopping;
 }

@@ -107,6 +107,7 @@ void http_head_read(struct lws *wsi, struct arena *a, struct http_head *head)
         .ws_protocol = known(wsi, a, WSI_TOKEN_PROTOCOL),
         .expect = known(wsi, a, WSI_TOKEN_HTTP_EXPECT),
         .forwarded_for = known(wsi, a, WSI_TOKEN_X_FORWARDED_FOR),
+        .traceparent = http_head_custom(wsi, a, "traceparent"),
     };
     if (uri_n > 0)
         head->path = arena_dup(a, (struct str){uri, (size_t)uri_n});

@@ -1,5 +1,6 @@
 /* Private to net/http_server: what its files share. */
 #pragma once
+#include "net/http_server/hosting.h"
 #include "net/http_server/server.h"
 #include <libwebsockets.h>
 
@@ -8,9 +9,9 @@ enum { HTTP_WRITE_BYTES = 256 * 1024 /* of one lws_write() */ };
 struct http_server {
     struct http_server_config config;
     struct loop *loop;
-    struct lws_context *lws;
-    struct lws_vhost *plain, *tls; /* NULL: not used */
-    void *tls_ctx;                 /* OpenSSL's SSL_CTX of the vhost */
+    struct hosting hosting; /* its vhost: of plain connections */
+    struct lws_vhost *tls;  /* NULL: not used */
+    void *tls_ctx;          /* OpenSSL's SSL_CTX of that vhost */
     struct lws_protocols plain_protocols[3], tls_protocols[2];
     struct listening {
         struct http_server *server;
@@ -35,8 +36,11 @@ struct http_conn {
     const struct listening *from;
     struct http_conn *next, **at;
     struct http_exchange *exchange; /* the request in hand */
-    void *socket_app;
-    bool is_socket, paused, wrote;
+    void *app, *socket_app;
+    bool is_socket, paused;
+    bool wrote;     /* in this callback */
+    bool timed;     /* a limit of time for writing is set */
+    bool ping;      /* is due */
     int close_code; /* of a WebSocket; 0: it stays open */
     bool closing;   /* at the next chance */
 };
@@ -68,7 +72,9 @@ void http_on_stop(struct http_conn *conn);
 void http_release(struct http_conn *conn);
 void http_ask_writable(struct http_exchange *ex);
 
-/* answer.c: an answer for a connection that is not an exchange. */
+/* answer.c */
+void http_answer_refused(struct http_exchange *ex, const struct http_refusal *refusal);
+/* An answer for a connection that is not an exchange. */
 void http_write_refusal(const struct http_server *server, struct buf *to,
                         const struct http_refusal *refusal);
 
@@ -77,5 +83,6 @@ int http_socket_on_upgrade(struct http_conn *conn);
 void http_socket_on_open(struct http_conn *conn);
 int http_socket_on_receive(struct http_conn *conn, struct str bytes);
 int http_socket_on_writable(struct http_conn *conn);
+int http_socket_on_timer(struct http_conn *conn);
 void http_socket_on_stop(struct http_conn *conn);
 void http_socket_gone(struct http_conn *conn);

@@ -15,6 +15,7 @@ const char *http_reason(enum http_code status)
         enum http_code status;
         const char *reason;
     } rows[] = {
+        {HTTP_SWITCHING, "Switching Protocols"},
         {HTTP_OK, "OK"},
         {HTTP_CREATED, "Created"},
         {HTTP_ACCEPTED, "Accepted"},
@@ -42,6 +43,16 @@ const char *http_reason(enum http_code status)
         if (rows[i].status == status)
             return rows[i].reason;
     return "Error";
+}
+
+const char *http_method_name(enum http_method method)
+{
+    static const char *const names[] = {
+        [HTTP_GET] = "GET",     [HTTP_POST] = "POST",     [HTTP_PUT] = "PUT",
+        [HTTP_PATCH] = "PATCH", [HTTP_DELETE] = "DELETE", [HTTP_OPTIONS] = "OPTIONS",
+        [HTTP_HEAD] = "HEAD",   [HTTP_OTHER] = "other",
+    };
+    return names[method];
 }
 
 int http_refuse(struct http_refusal *refusal, enum http_code status,
@@ -95,7 +106,7 @@ static bool lists(struct str list, struct str wanted,
     return false;
 }
 
-static bool has_body(enum http_method method)
+bool http_has_body(enum http_method method)
 {
     return method == HTTP_POST || method == HTTP_PUT || method == HTTP_PATCH;
 }
@@ -123,7 +134,7 @@ int http_check_framing(const struct http_head *head, size_t body_max, bool chunk
 {
     struct http_framing framing = {0};
     struct str length = head->content_length;
-    bool body = has_body(head->method);
+    bool body = http_has_body(head->method);
     if (head->transfer_encoding.p) {
         if (!chunked_ok || !body || length.p ||
             !equals(head->transfer_encoding, STR("chunked")))
@@ -274,6 +285,25 @@ int http_check_upgrade(const struct http_head *head, struct str protocol,
         return http_refuse(refusal, HTTP_BAD_REQUEST,
                            "This Sec-WebSocket-Protocol is not spoken here");
     return 0;
+}
+
+/* version-traceid-parentid-flags; a later version may have more behind it. */
+struct str http_trace_id(struct str traceparent)
+{
+    enum { LENGTH = 55, ID = 3, ID_LENGTH = 32, PARENT = 36, FLAGS = 53 };
+    bool zero = true;
+    if (traceparent.n < LENGTH || str_starts(traceparent, STR("ff")))
+        return (struct str){0};
+    for (size_t i = 0; i < LENGTH; i++) {
+        char c = traceparent.p[i];
+        bool dash = i == ID - 1 || i == PARENT - 1 || i == FLAGS - 1;
+        bool hex = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+        if (dash ? c != '-' : !hex)
+            return (struct str){0};
+        if (i >= ID && i < PARENT - 1)
+            zero &= c == '0';
+    }
+    return zero ? (struct str){0} : (struct str){traceparent.p + ID, ID_LENGTH};
 }
 
 struct str http_bearer(const struct http_head *head)

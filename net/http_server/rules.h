@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 enum http_code {
+    HTTP_SWITCHING = 101,
     HTTP_OK = 200,
     HTTP_CREATED = 201,
     HTTP_ACCEPTED = 202,
@@ -42,6 +43,7 @@ enum http_method {
     HTTP_HEAD,
     HTTP_OTHER,
 };
+const char *http_method_name(enum http_method method); /* "GET"; "other" */
 
 enum { HTTP_ARGS_MAX = 32 };
 
@@ -55,7 +57,7 @@ struct http_head {
     size_t arg_count;
     struct str host, origin;
     struct str content_length, transfer_encoding, content_type, accept, authorization;
-    struct str expect, forwarded_for;
+    struct str expect, forwarded_for, traceparent;
     struct str upgrade, connection, ws_key, ws_version, ws_protocol;
 };
 
@@ -67,7 +69,7 @@ struct http_refusal {
     enum http_code status;
     const char *code;    /* for those whose answers have one; static, or NULL */
     const char *message; /* static */
-    const char *header;  /* a further header line with its CRLF, static, or NULL */
+    const char *header;  /* a further header line with its CRLF, or NULL */
     bool close;          /* what follows on this connection is not to be trusted */
 };
 /* -1 */
@@ -78,6 +80,8 @@ struct http_framing {
     size_t body_bytes; /* 0 when it comes in pieces: then it is at most body_max */
     bool chunked;
 };
+/* May a request of this method have a body? */
+bool http_has_body(enum http_method method);
 /* How long the body is. 411 for a Transfer-Encoding other than "chunked" alone (and for
  * that, too, unless chunked_ok) and for a POST without a length, 400 for a length that
  * is not one plain number, 413 above body_max; all of them close. */
@@ -104,6 +108,10 @@ bool http_origin_allowed(struct str origin, const struct http_policy *policy);
  * subprotocol is `protocol` or not named at all. */
 int http_check_upgrade(const struct http_head *head, struct str protocol,
                        struct http_refusal *refusal);
+
+/* The trace id of a traceparent (W3C Trace Context), 32 hexadecimal digits; empty when
+ * it is not one. */
+struct str http_trace_id(struct str traceparent);
 
 /* The token of "Authorization: Bearer TOKEN"; p is NULL when there is none. */
 struct str http_bearer(const struct http_head *head);

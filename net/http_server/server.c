@@ -1,17 +1,14 @@
 /* The server: one libwebsockets context, its listeners and connections, how it stops.
  * What libwebsockets 4.1.6 needs to be guarded against stands where the guard is. */
-#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/http_server/private.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 enum {
     SERV_BUF_BYTES = 64 * 1024, /* one read of a body */
@@ -67,7 +64,38 @@ static struct http_conn *conn_new(struct listening *from, struct lws *wsi)
         conn->next->at = &conn->next;
     server->conns = conn;
     server->conn_count++;
+    if (server->config.app->conn_open)
+        server->config.app->conn_open(server->config.ctx, conn);
     return conn;
+}
+
+void *http_conn_app(const struct http_conn *conn)
+{
+    return conn->app;
+}
+
+void http_conn_set_app(struct http_conn *conn, void *app)
+{
+    conn->app = app;
+}
+
+/* The last address of X-Forwarded-For is the one that the proxy itself has seen. */
+void http_client(const struct http_conn *conn, const struct http_head *head,
+                 char to[HTTP_CLIENT_MAX])
+{
+    struct str forwarded = head->forwarded_for;
+    to[0] = '\0';
+    if (conn->server->config.trust_proxy && forwarded.n) {
+        while (str_find(forwarded, ',') >= 0)
+            forwarded = str_from(forwarded, (size_t)str_find(forwarded, ',') + 1);
+        while (forwarded.n && forwarded.p[0] == ' ')
+            forwarded = str_from(forwarded, 1);
+        snprintf(to, HTTP_CLIENT_MAX, "%.*s", STR_FMT(forwarded));
+    } else if (conn->from->is_unix) {
+        snprintf(to, HTTP_CLIENT_MAX, "unix");
+    } else {
+        lws_get_peer_simple(conn->wsi, to, HTTP_CLIENT_MAX);
+    }
 }
 
 void http_server_pause_listeners(struct http_server *server)
@@ -93,6 +121,8 @@ static void conn_free(struct http_conn *conn)
     struct http_server *server = conn->server;
     http_socket_gone(conn);
     http_release(conn);
+    if (server->config.app->conn_release)
+        server->config.app->conn_release(server->config.ctx, conn);
     *conn->at = conn->next;
     if (conn->next)
         conn->next->at = conn->at;
@@ -105,7 +135,8 @@ static void conn_free(struct http_conn *conn)
 void http_server_adopt(struct listening *l, int fd)
 {
     struct http_server *server = l->server;
-    struct lws_vhost *vhost = server->tls && !l->is_unix ? server->tls : server->plain;
+    struct lws_vhost *vhost =
+        server->tls && !l->is_unix ? server->tls : server->hosting.vhost;
     lws_sock_file_fd_type socket = {.sockfd = fd};
     /* It closes fd when it fails. */
     struct lws *wsi = lws_adopt_descriptor_vhost(
@@ -171,7 +202,9 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_SERVER_WRITEABLE:
         return conn ? on_writable(conn) : -1;
     case LWS_CALLBACK_TIMER:
-        return conn && !conn->is_socket ? http_on_timer(conn) : 0;
+        if (!conn)
+            return 0;
+        return conn->is_socket ? http_socket_on_timer(conn) : http_on_timer(conn);
     case LWS_CALLBACK_CLOSED_HTTP:
         if (conn)
             http_release(conn);
@@ -190,24 +223,12 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     }
 }
 
-static int on_loop_event(struct lws *wsi, enum lws_callback_reasons reason, void *user,
-                         void *in, size_t n)
-{
-    (void)user;
-    (void)in;
-    (void)n;
-    struct http_server *server = lws_context_user(lws_get_context(wsi));
-    if (reason == LWS_CALLBACK_RAW_RX_FILE)
-        loop_due(server->loop);
-    return 0;
-}
-
 /* The context of the vhost, once it is there: to load certificates again. */
 static int on_tls_event(struct lws *wsi, enum lws_callback_reasons reason, void *user,
                         void *in, size_t n)
 {
     if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS) {
-        struct http_server *server = lws_context_user(lws_get_context(wsi));
+        struct http_server *server = lws_vhost_user(lws_get_vhost(wsi));
         SSL_CTX_set_min_proto_version(user, TLS1_2_VERSION);
         server->tls_ctx = user;
         return 0;
@@ -223,19 +244,9 @@ static void name_protocols(struct http_server *server)
                               .rx_buffer_size = WS_READ_BYTES,
                               .tx_packet_size = HTTP_WRITE_BYTES};
     server->plain_protocols[0] = p;
-    server->plain_protocols[1] =
-        (struct lws_protocols){.name = "loop", .callback = on_loop_event};
+    server->plain_protocols[1] = (struct lws_protocols)HOSTING_PROTOCOL;
     p.callback = on_tls_event;
     server->tls_protocols[0] = p;
-}
-
-static void on_lws_log(int level, const char *line)
-{
-    int n = (int)strcspn(line, "\n");
-    if (level & LLL_ERR)
-        log_info("libwebsockets: %.*s", n, line);
-    else
-        log_debug("libwebsockets: %.*s", n, line);
 }
 
 /* libwebsockets finds connections in an array as long as the limit of descriptors. */
@@ -247,55 +258,53 @@ static void raise_descriptors(const struct http_limits *limits)
         return;
     files.rlim_cur = wanted < files.rlim_max ? wanted : files.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur < wanted)
-        log_warn("only %llu descriptors are allowed: fewer than %u connections "
-                 "can be served (see ulimit -n)",
-                 (unsigned long long)files.rlim_cur, limits->connections);
+        log_warn(
+            "only %llu descriptors are allowed: fewer connections than the limit of "
+            "%u can be served (see ulimit -n)",
+            (unsigned long long)files.rlim_cur, limits->connections);
 }
 
-static int make_context(struct http_server *server, struct err *err)
+/* The context, and the vhost of plain connections. */
+static int make_host(struct http_server *server, struct err *err)
 {
     const struct http_limits *limits = &server->config.limits;
     struct lws_context_creation_info info = {
-        .port = CONTEXT_PORT_NO_LISTEN_SERVER,
-        .options =
-            LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS,
-        .uid = (int)-1,
-        .gid = (int)-1,
-        .user = server,
+        .options = LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS |
+                   (server->config.tls_cert ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0),
         .max_http_header_data2 = HEAD_BYTES,
         .max_http_header_pool2 = limits->connections,
-        .timeout_secs = limits->head_s,
         .pt_serv_buf_size = SERV_BUF_BYTES,
+        .timeout_secs = limits->head_s,
+        .timeout_secs_ah_idle = limits->head_s,
+        .keepalive_timeout = (int)limits->idle_s,
     };
-    if (server->config.tls_cert)
-        info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
-    lws_set_log_level(LLL_ERR | (log_enabled(LOG_DEBUG) ? LLL_WARN | LLL_NOTICE : 0),
-                      on_lws_log);
-    server->lws = lws_create_context(&info);
-    return server->lws ? 0 : err_set(err, ERR_INTERNAL, "libwebsockets does not start");
+    return hosting_init(&server->hosting, server->loop, &info, server->plain_protocols,
+                        err);
 }
 
-static struct lws_vhost *make_vhost(struct http_server *server, bool tls)
+static int make_tls(struct http_server *server, struct err *err)
 {
     const struct http_server_config *config = &server->config;
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
-        .vhost_name = tls ? "tls" : "plain",
-        .protocols = tls ? server->tls_protocols : server->plain_protocols,
+        .options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
+        .vhost_name = "tls",
+        .protocols = server->tls_protocols,
         .keepalive_timeout = (int)config->limits.idle_s,
         .timeout_secs = config->limits.head_s,
         .timeout_secs_ah_idle = config->limits.head_s,
         .uid = (int)-1,
         .gid = (int)-1,
         .user = server,
+        .ssl_cert_filepath = config->tls_cert,
+        .ssl_private_key_filepath = config->tls_key,
+        .alpn = "http/1.1",
     };
-    if (tls) {
-        info.options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
-        info.ssl_cert_filepath = config->tls_cert;
-        info.ssl_private_key_filepath = config->tls_key;
-        info.alpn = "http/1.1";
-    }
-    return lws_create_vhost(server->lws, &info);
+    server->tls = lws_create_vhost(server->hosting.lws, &info);
+    /* Without a TLS context it would serve in the clear. */
+    return server->tls && server->tls_ctx
+               ? 0
+               : err_set(err, ERR_INTERNAL, "TLS does not start");
 }
 
 static int load_certificate(SSL_CTX *ctx, const struct http_server_config *config,
@@ -360,8 +369,8 @@ static void stop_listening(struct http_server *server)
     }
 }
 
-/* Accepts nothing more; idle connections end, WebSockets with 1001, what is running may
- * finish for a while. */
+/* Accepts nothing more; idle connections end, what is running may finish for a while.
+ */
 static void stop(struct http_server *server)
 {
     server->stopping = true;
@@ -409,39 +418,13 @@ static int start_listening(struct http_server *server, struct err *err)
     return 0;
 }
 
-/* lws_service() sleeps for a time that is not negative. */
-static void service(void *ctx, bool sleep)
-{
-    struct http_server *server = ctx;
-    lws_service(server->lws, sleep ? 0 : -1);
-}
-
-static int host_the_loop(struct http_server *server, struct err *err)
-{
-    int fd = fcntl(loop_host_fd(server->loop), F_DUPFD_CLOEXEC, 3);
-    lws_sock_file_fd_type file = {.filefd = fd};
-    if (fd < 0 || !lws_adopt_descriptor_vhost(server->plain, LWS_ADOPT_RAW_FILE_DESC,
-                                              file, "loop", NULL)) {
-        fd_close(&fd);
-        return err_set(err, ERR_INTERNAL, "libwebsockets does not take the loop");
-    }
-    return loop_set_host(server->loop, &(struct loop_host){service, server}, err);
-}
-
 static int start(struct http_server *server, struct err *err)
 {
     const struct http_server_config *config = &server->config;
     if (config->tls_cert && try_certificate(config, err) < 0)
         return -1;
     raise_descriptors(&config->limits);
-    if (make_context(server, err) < 0)
-        return -1;
-    server->plain = make_vhost(server, false);
-    if (config->tls_cert)
-        server->tls = make_vhost(server, true);
-    if (!server->plain || (config->tls_cert && (!server->tls || !server->tls_ctx)))
-        return err_set(err, ERR_INTERNAL, "libwebsockets does not start");
-    if (host_the_loop(server, err) < 0)
+    if (make_host(server, err) < 0 || (config->tls_cert && make_tls(server, err) < 0))
         return -1;
     return start_listening(server, err);
 }
@@ -452,9 +435,7 @@ void http_server_free(struct http_server *server)
         return;
     stop_listening(server);
     http_peeks_end(server);
-    loop_set_host(server->loop, NULL, NULL);
-    if (server->lws)
-        lws_context_destroy(server->lws);
+    hosting_finish(&server->hosting);
     for (size_t i = 0; i < 3; i++)
         loop_signal_free(server->signals[i]);
     loop_timer_free(server->grace);
@@ -489,4 +470,14 @@ int http_server_new(struct http_server **ret_server, struct loop *loop,
 const char *http_server_address(const struct http_server *server, size_t i)
 {
     return listener_text(server->listening[i].listener);
+}
+
+size_t http_server_connections(const struct http_server *server)
+{
+    return server->conn_count;
+}
+
+bool http_server_stopping(const struct http_server *server)
+{
+    return server->stopping;
 }

@@ -31,14 +31,33 @@ int http_socket_on_upgrade(struct http_conn *conn)
             : 0;
     if (rc < 0)
         refuse(conn, &refusal);
+    if (config->app->upgraded)
+        config->app->upgraded(config->ctx, conn, &head,
+                              rc < 0 ? refusal.status : HTTP_SWITCHING);
     arena_finish(&arena);
     return rc;
+}
+
+static void set_ping_timer(struct http_conn *conn)
+{
+    uint32_t ping_s = conn->server->config.limits.ping_s;
+    if (ping_s)
+        lws_set_timer_usecs(conn->wsi, (lws_usec_t)ping_s * LWS_US_PER_SEC);
 }
 
 void http_socket_on_open(struct http_conn *conn)
 {
     conn->is_socket = true;
     conn->server->config.app->socket_open(conn->server->config.ctx, conn);
+    set_ping_timer(conn);
+}
+
+int http_socket_on_timer(struct http_conn *conn)
+{
+    conn->ping = true;
+    lws_callback_on_writable(conn->wsi);
+    set_ping_timer(conn);
+    return 0;
 }
 
 void http_socket_gone(struct http_conn *conn)
@@ -64,7 +83,27 @@ int http_socket_on_receive(struct http_conn *conn, struct str bytes)
     return 0;
 }
 
-/* One write a callback: a message, or the end. */
+static int write_ping(struct http_conn *conn)
+{
+    unsigned char frame[LWS_PRE + 1];
+    conn->ping = false;
+    return lws_write(conn->wsi, frame + LWS_PRE, 0, LWS_WRITE_PING) < 0 ? -1 : 0;
+}
+
+/* What the socket has not taken waits in libwebsockets, for a limited time. */
+static void limit_writing(struct http_conn *conn)
+{
+    bool waits = lws_partial_buffered(conn->wsi);
+    if (waits)
+        lws_callback_on_writable(conn->wsi);
+    if (waits || conn->timed)
+        lws_set_timeout(conn->wsi,
+                        waits ? PENDING_TIMEOUT_HTTP_CONTENT : NO_PENDING_TIMEOUT,
+                        waits ? (int)conn->server->config.limits.write_s : 0);
+    conn->timed = waits;
+}
+
+/* One write a callback: a message, or else the end, or a ping. */
 int http_socket_on_writable(struct http_conn *conn)
 {
     if (!conn->socket_app)
@@ -73,13 +112,17 @@ int http_socket_on_writable(struct http_conn *conn)
         lws_callback_on_writable(conn->wsi);
         return 0;
     }
-    lws_set_timeout(conn->wsi, NO_PENDING_TIMEOUT, 0);
+    conn->wrote = false;
     conn->server->config.app->socket_writable(conn->server->config.ctx, conn);
-    if (!lws_partial_buffered(conn->wsi) && conn->close_code && !conn->wrote) {
+    if (!conn->wrote && conn->close_code) {
         lws_close_reason(conn->wsi, (enum lws_close_status)conn->close_code, NULL, 0);
         return -1;
     }
-    conn->wrote = false;
+    if (!conn->wrote && conn->ping && write_ping(conn) < 0)
+        return -1;
+    if (conn->wrote && (conn->close_code || conn->ping))
+        lws_callback_on_writable(conn->wsi);
+    limit_writing(conn);
     return 0;
 }
 
@@ -94,13 +137,8 @@ void http_socket_send(struct http_conn *conn, struct str bytes, bool binary)
     memcpy(to + LWS_PRE, bytes.p, bytes.n);
     conn->wrote = true;
     if (lws_write(conn->wsi, (unsigned char *)to + LWS_PRE, bytes.n,
-                  binary ? LWS_WRITE_BINARY : LWS_WRITE_TEXT) < 0) {
+                  binary ? LWS_WRITE_BINARY : LWS_WRITE_TEXT) < 0)
         http_conn_close(conn);
-        return;
-    }
-    lws_set_timeout(conn->wsi, PENDING_TIMEOUT_HTTP_CONTENT,
-                    (int)conn->server->config.limits.write_s);
-    lws_callback_on_writable(conn->wsi);
 }
 
 void http_socket_pause(struct http_conn *conn, bool paused)
@@ -120,7 +158,11 @@ void http_socket_close(struct http_conn *conn, int code)
 
 void http_socket_on_stop(struct http_conn *conn)
 {
-    http_socket_close(conn, GOING_AWAY);
+    const struct http_server_config *config = &conn->server->config;
+    if (config->app->socket_stop && conn->socket_app)
+        config->app->socket_stop(config->ctx, conn);
+    else
+        http_socket_close(conn, GOING_AWAY);
 }
 
 void http_socket_ask_writable(struct http_conn *conn)

@@ -36,29 +36,29 @@ static struct str find(void *ctx, const char *name)
     return f->params[(unsigned char)name[sizeof prefix - 1] % PARAM_MAX];
 }
 
-static void take(struct http_head *head, struct fields *f, struct str name,
-                 struct str value)
+static void take(struct http_head *http, struct web_head *head, struct fields *f,
+                 struct str name, struct str value)
 {
     const struct {
         const char *name;
         struct str *to;
     } rows[] = {
-        {"host", &head->host},
-        {"origin", &head->origin},
-        {"content-length", &head->content_length},
-        {"transfer-encoding", &head->transfer_encoding},
-        {"content-type", &head->content_type},
-        {"accept", &head->accept},
-        {"authorization", &head->authorization},
-        {"connection", &head->connection},
-        {"sec-websocket-key", &head->ws_key},
-        {"sec-websocket-version", &head->ws_version},
-        {"sec-websocket-protocol", &head->ws_protocol},
+        {"host", &http->host},
+        {"origin", &http->origin},
+        {"content-length", &http->content_length},
+        {"transfer-encoding", &http->transfer_encoding},
+        {"content-type", &http->content_type},
+        {"accept", &http->accept},
+        {"authorization", &http->authorization},
+        {"connection", &http->connection},
+        {"sec-websocket-key", &http->ws_key},
+        {"sec-websocket-version", &http->ws_version},
+        {"sec-websocket-protocol", &http->ws_protocol},
         {"mcp-protocol-version", &head->protocol_version},
         {"mcp-method", &head->mcp_method},
         {"mcp-name", &head->mcp_name},
         {"mcp-session-id", &head->session_id},
-        {"path", &head->path},
+        {"path", &http->path},
         {"mcp-param-a", &f->params['a' % PARAM_MAX]},
         {"mcp-param-b", &f->params['b' % PARAM_MAX]},
     };
@@ -68,10 +68,12 @@ static void take(struct http_head *head, struct fields *f, struct str name,
 }
 
 /* Returns what is behind the empty line. */
-static struct str read_head(struct str s, struct http_head *head, struct fields *f)
+static struct str read_head(struct str s, struct http_head *http, struct web_head *head,
+                            struct fields *f)
 {
-    head->method = s.n ? (enum http_method)((unsigned char)s.p[0] % 6) : HTTP_GET;
-    head->keep_alive = true;
+    http->method = s.n ? (enum http_method)((unsigned char)s.p[0] % 8) : HTTP_GET;
+    http->keep_alive = true;
+    head->http = http;
     for (s = str_from(s, 1); s.n;) {
         ptrdiff_t end = str_find(s, '\n');
         struct str line = {s.p, end < 0 ? s.n : (size_t)end};
@@ -80,7 +82,7 @@ static struct str read_head(struct str s, struct http_head *head, struct fields 
         if (line.n == 0)
             break;
         if (colon > 0)
-            take(head, f, (struct str){line.p, (size_t)colon},
+            take(http, head, f, (struct str){line.p, (size_t)colon},
                  str_from(line, (size_t)colon + 2));
     }
     return s;
@@ -91,7 +93,7 @@ static void check(int rc, const struct http_refusal *r)
     require(rc == 0 || (r->status >= 400 && r->status < 600 && r->message));
 }
 
-static void check_head(const struct http_head *head)
+static void check_http(const struct http_head *head, bool chunked_ok)
 {
     static const struct str names[] = {STR_INIT("mcp.example.com")};
     struct http_policy policy = {.hosts = names,
@@ -100,24 +102,29 @@ static void check_head(const struct http_head *head)
                                  .origin_count = 1,
                                  .any_address = true};
     struct http_refusal r = {0};
-    enum http_route route;
-    size_t bytes = 0;
-    int rc = http_check_framing(head, BODY_MAX, &bytes, &r);
-    check(rc, &r);
-    require(bytes <= BODY_MAX);
+    struct http_framing framing = {0};
+    check(http_check_framing(head, BODY_MAX, chunked_ok, &framing, &r), &r);
+    require(framing.body_bytes <= BODY_MAX);
+    require(!framing.chunked || (chunked_ok && framing.body_bytes == 0));
     check(http_check_source(head, &policy, &r), &r);
-    rc = http_route(head, &route, &r);
+    check(http_check_upgrade(head, STR("mcp"), &r), &r);
+    http_bearer(head);
+}
+
+static void check_head(const struct web_head *head)
+{
+    struct http_refusal r = {0};
+    enum web_route route;
+    int rc = web_route(head->http->path, &route, &r);
     check(rc, &r);
     if (rc == 0)
-        check(http_check_method(head, route, &r), &r);
-    check(http_check_post(head, &r), &r);
-    check(http_check_get(head, &r), &r);
-    check(http_check_upgrade(head, &r), &r);
-    http_bearer(head);
+        check(web_check_method(head, route, &r), &r);
+    check(web_check_post(head, &r), &r);
+    check(web_check_get(head, &r), &r);
     http_trace_id(head->mcp_name);
 }
 
-static void check_body(struct str text, const struct http_head *head, struct fields *f)
+static void check_body(struct str text, const struct web_head *head, struct fields *f)
 {
     struct param_headers *params = param_headers_new(tools, 1);
     struct arena arena = {0};
@@ -138,9 +145,12 @@ static void check_body(struct str text, const struct http_head *head, struct fie
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *copy = mem_strndup((const char *)data, size);
-    struct http_head head = {0};
+    struct http_head http = {0};
+    struct web_head head = {0};
     struct fields fields = {0};
-    struct str body = read_head((struct str){copy, size}, &head, &fields);
+    struct str body = read_head((struct str){copy, size}, &http, &head, &fields);
+    check_http(&http, true);
+    check_http(&http, false);
     check_head(&head);
     check_body(body, &head, &fields);
     mem_free(copy);

@@ -231,9 +231,9 @@ static void ladder(void **state)
     struct param_headers *params = param_headers_new(tools, 2);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct headers h = rows[i].headers;
-        struct http_head head = {.protocol_version = text(h.version),
-                                 .mcp_method = text(h.method),
-                                 .mcp_name = text(h.name)};
+        struct web_head head = {.protocol_version = text(h.version),
+                                .mcp_method = text(h.method),
+                                .mcp_name = text(h.name)};
         struct arena arena = {0};
         struct json_doc doc;
         struct body_refusal refusal = {0};

@@ -93,7 +93,7 @@ void param_headers_free(struct param_headers *headers)
 /* What body_check() works on. */
 struct checked {
     struct json message;
-    const struct http_head *head;
+    const struct web_head *head;
     const struct param_headers *params;
     body_header_fn *header;
     void *ctx;
@@ -221,7 +221,7 @@ static int check_params(struct checked *c, struct json method)
  * has a better answer: steps 8 and 11 come before 12. */
 static int check_modern(struct checked *c, struct json version)
 {
-    const struct http_head *head = c->head;
+    const struct web_head *head = c->head;
     struct json method = json_get(c->message, STR("method"));
     struct json meta = json_pointer(c->message, "/params/_meta");
     bool is_request = json_present(json_get(c->message, STR("id")));
@@ -255,7 +255,7 @@ static int check_array(struct checked *c, struct json array)
     static const char why[] = "Batches are only part of revision 2025-03-26";
     if (json_len(array) == 0)
         return refuse(c, RPC_INVALID_REQUEST, "An empty batch");
-    if (http_version_modern(c->head->protocol_version))
+    if (web_version_modern(c->head->protocol_version))
         return refuse(c, RPC_INVALID_REQUEST, why);
     for (struct json m = json_first(array); json_present(m); m = json_next(m))
         if (json_present(claim(m)))
@@ -267,7 +267,7 @@ static int classify(struct checked *c, enum body_kind *ret_kind)
 {
     struct json m = c->message;
     struct json version = claim(m), method = json_get(m, STR("method"));
-    bool modern_head = http_version_modern(c->head->protocol_version);
+    bool modern_head = web_version_modern(c->head->protocol_version);
     *ret_kind = BODY_LEGACY;
     if (json_type(m) == JSON_ARRAY)
         return check_array(c, m);
@@ -291,7 +291,7 @@ static int classify(struct checked *c, enum body_kind *ret_kind)
                   "\"");
 }
 
-int body_check(const struct json_doc *doc, const struct http_head *head,
+int body_check(const struct json_doc *doc, const struct web_head *head,
                const struct param_headers *params, body_header_fn *header, void *ctx,
                enum body_kind *ret_kind, struct body_refusal *refusal)
 {

@@ -29,7 +29,7 @@ struct body_refusal {
 typedef struct str body_header_fn(void *ctx, const char *name);
 
 /* 0 with *ret_kind, or -1 with *refusal. */
-int body_check(const struct json_doc *doc, const struct http_head *head,
+int body_check(const struct json_doc *doc, const struct web_head *head,
                const struct param_headers *params, body_header_fn *header, void *ctx,
                enum body_kind *ret_kind, struct body_refusal *refusal);
 

@@ -3,8 +3,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "mcp/server.h"
+#include "net/http_server/assembly.h"
+#include "net/http_server/hosting.h"
 #include "transport/connector.h"
-#include "transport/web/assembly.h"
 #include "transport/web/server.h"
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +15,7 @@ enum { READ_BYTES = 64 * 1024, KEEP_BYTES = 1024 * 1024, HEAD_MAX = 2048 };
 struct connection {
     struct connector_config config;
     struct client *client;
-    struct web_host host;
+    struct hosting hosting;
     struct lws *wsi; /* NULL: not connected (any more) */
     struct assembly assembly;
     struct buf frame;
@@ -58,7 +59,7 @@ static int add_token(struct connection *c, unsigned char **at, size_t room)
 
 static int receive(struct connection *c, struct str bytes)
 {
-    struct assembly_piece piece = {
+    struct http_piece piece = {
         .bytes = bytes,
         .first = lws_is_first_fragment(c->wsi),
         .last = lws_is_final_fragment(c->wsi),
@@ -136,7 +137,7 @@ static const struct lws_protocols protocols[] = {
      .callback = on_event,
      .rx_buffer_size = READ_BYTES,
      .tx_packet_size = READ_BYTES},
-    WEB_HOST_PROTOCOL,
+    HOSTING_PROTOCOL,
     {0},
 };
 
@@ -162,8 +163,8 @@ static int dial(struct connection *c, char *url, struct err *err)
     }
     snprintf(full_path, sizeof full_path, "/%s", path);
     struct lws_client_connect_info info = {
-        .context = c->host.lws,
-        .vhost = c->host.vhost,
+        .context = c->hosting.lws,
+        .vhost = c->hosting.vhost,
         .address = host,
         .port = port,
         .path = full_path,
@@ -184,7 +185,7 @@ static void close_connection(struct connection *c)
     if (!c)
         return;
     c->is_lost = true; /* nobody is told any more */
-    web_host_finish(&c->host);
+    hosting_finish(&c->hosting);
     loop_later_free(c->lost_later);
     assembly_finish(&c->assembly);
     buf_finish(&c->frame);
@@ -207,7 +208,7 @@ static int open_connection(struct connection **ret_connection, struct loop *loop
         .timeout_secs = 20,
         .pt_serv_buf_size = READ_BYTES + LWS_PRE,
     };
-    int rc = web_host_init(&c->host, loop, &info, protocols, err);
+    int rc = hosting_init(&c->hosting, loop, &info, protocols, err);
     if (rc == 0)
         rc = dial(c, url, err);
     mem_free(url);

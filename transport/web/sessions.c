@@ -107,14 +107,14 @@ void http_session_free(struct http_session *hs)
         struct exchange *ex = hs->exchanges;
         hs->exchanges = ex->next;
         ex->session = NULL;
-        if (ex->state == EXCHANGE_WAITING)
-            reply_refusal(ex, &session_ended);
+        if (ex->http->state == HTTP_WAITING)
+            http_answer_refusal(ex->http, &session_ended);
         else
-            reply_stream_end(ex);
+            http_stream_end(ex->http);
     }
     if (hs->get) {
         hs->get->session = NULL;
-        reply_stream_end(hs->get);
+        http_stream_end(hs->get->http);
     }
     session_free(hs->mcp);
     if (hs->id[0]) {
@@ -150,9 +150,9 @@ struct http_session *http_session_find(struct web_server *server, struct str id,
 static void on_timer(void *ctx)
 {
     struct exchange *ex = ctx;
-    if (ex->state == EXCHANGE_WAITING)
+    if (ex->http->state == HTTP_WAITING)
         reply_stream(ex);
-    if (ex->state != EXCHANGE_STREAM)
+    if (ex->http->state != HTTP_STREAM)
         return;
     reply_keep_alive(ex);
     loop_timer_start(ex->timer, KEEP_ALIVE_MS);
@@ -197,12 +197,14 @@ static void deliver(struct http_session *hs, struct exchange *ex, struct str tex
         if (m->failed)
             ex->session = NULL; /* no id for what is not opened */
     }
-    if (ex->state == EXCHANGE_WAITING && m->final && is_only_one(messages, i, count) &&
+    if (ex->http->state == HTTP_WAITING && m->final &&
+        is_only_one(messages, i, count) &&
         session_stream_requests(hs->mcp, m->stream) == 0) {
-        reply_text(ex, (enum web_status)m->status, "application/json", text, NULL);
+        http_answer(ex->http, (enum http_code)m->status, "application/json", text,
+                    NULL);
         return;
     }
-    if (ex->state == EXCHANGE_WAITING)
+    if (ex->http->state == HTTP_WAITING)
         begin_stream(ex);
     reply_event(ex, text, m->final);
 }
@@ -213,7 +215,7 @@ static void count_request(struct exchange *ex, const struct mcp_message *m)
     if (m->final)
         metrics_request(&server->metrics, ex->method,
                         m->failed ? OUTCOME_ERROR : OUTCOME_OK,
-                        loop_now_us(server->loop) - ex->started_us);
+                        loop_now_us(server->loop) - ex->http->started_us);
 }
 
 /* Those that have had their last message. */
@@ -227,10 +229,10 @@ static void end_exchanges(struct http_session *hs)
         }
         *at = ex->next;
         ex->next = NULL;
-        if (ex->state == EXCHANGE_STREAM)
-            reply_stream_end(ex);
-        else if (ex->state == EXCHANGE_WAITING)
-            reply_text(ex, HTTP_ACCEPTED, NULL, (struct str){0}, NULL);
+        if (ex->http->state == HTTP_STREAM)
+            http_stream_end(ex->http);
+        else if (ex->http->state == HTTP_WAITING)
+            http_answer(ex->http, HTTP_ACCEPTED, NULL, (struct str){0}, NULL);
         if (hs->id[0])
             ex->session = NULL; /* it may end before the answer is gone */
     }
@@ -266,13 +268,12 @@ void http_session_recv(struct http_session *hs, struct exchange *ex,
     struct loop *loop = hs->server->loop;
     ex->session = hs;
     ex->stream = ++hs->last_stream;
-    ex->state = EXCHANGE_WAITING;
     ex->next = hs->exchanges;
     hs->exchanges = ex;
     hs->used_ms = loop_now_ms(loop);
     session_recv_json(hs->mcp, doc, ex->stream, hs->used_ms);
     distribute(hs);
-    if (ex->state == EXCHANGE_WAITING)
+    if (ex->http->state == HTTP_WAITING)
         start_timer(ex, PATIENCE_MS);
     if (ex->opens && !hs->opened)
         http_session_free(hs);
@@ -314,7 +315,7 @@ void http_session_detach(struct exchange *ex)
 void http_session_stop(struct exchange *ex)
 {
     if (ex == ex->session->get) {
-        reply_stream_end(ex);
+        http_stream_end(ex->http);
         return;
     }
     session_end_listens(ex->session->mcp);

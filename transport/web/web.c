@@ -1,27 +1,11 @@
-/* The server: one libwebsockets context, its listeners and connections, how it stops.
- * What libwebsockets 4.1.6 needs to be guarded against stands where the guard is. */
+/* The server: MCP's part of one that serves HTTP and WebSockets. */
 #include "transport/web/web.h"
-#include "base/fd.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/module.h"
 #include "transport/web/server.h"
 #include "transport/web/sessions.h"
-#include <errno.h>
-#include <fcntl.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
-#include <signal.h>
-#include <stdio.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
-enum {
-    SERV_BUF_BYTES = 64 * 1024, /* one read of a body */
-    WS_READ_BYTES = 4096,       /* kept for each WebSocket */
-    HEAD_BYTES = 16 * 1024,
-    SPARE_FDS = 256, /* beside connections */
-};
+enum { OUT_MAX = 2 * MCP_MESSAGE_OUT_MAX + 1024 * 1024 };
 
 static void limits_default(struct web_limits *limits)
 {
@@ -43,19 +27,6 @@ static void limits_default(struct web_limits *limits)
     };
 }
 
-struct http_policy web_policy(const struct conn *conn)
-{
-    const struct web_config *config = &conn->server->config;
-    return (struct http_policy){
-        .hosts = config->hosts,
-        .host_count = config->host_count,
-        .origins = config->origins,
-        .origin_count = config->origin_count,
-        .any_address = !conn->from->local,
-        .any_host = conn->from->is_unix,
-    };
-}
-
 uint32_t web_new_connection(struct web_server *server)
 {
     if (++server->last_connection == 0)
@@ -63,384 +34,92 @@ uint32_t web_new_connection(struct web_server *server)
     return server->last_connection;
 }
 
-/* The last address of X-Forwarded-For is the one that the proxy itself has seen. */
-void conn_client(const struct conn *conn, const struct http_head *head,
-                 char to[WEB_CLIENT_MAX])
+static void on_conn_open(void *ctx, struct http_conn *http)
 {
-    struct str forwarded = head->forwarded_for;
-    to[0] = '\0';
-    if (conn->server->config.trust_proxy && forwarded.n) {
-        while (str_find(forwarded, ',') >= 0)
-            forwarded = str_from(forwarded, (size_t)str_find(forwarded, ',') + 1);
-        while (forwarded.n && forwarded.p[0] == ' ')
-            forwarded = str_from(forwarded, 1);
-        snprintf(to, WEB_CLIENT_MAX, "%.*s", STR_FMT(forwarded));
-    } else if (conn->from->is_unix) {
-        snprintf(to, WEB_CLIENT_MAX, "unix");
-    } else {
-        lws_get_peer_simple(conn->wsi, to, WEB_CLIENT_MAX);
-    }
-}
-
-void conn_close(struct conn *conn)
-{
-    if (conn->closing)
-        return;
-    conn->closing = true;
-    lws_set_timeout(conn->wsi, PENDING_TIMEOUT_CLOSE_SEND, LWS_TO_KILL_ASYNC);
-}
-
-static struct conn *conn_new(struct listening *from, struct lws *wsi)
-{
-    struct web_server *server = from->server;
+    struct web_server *server = ctx;
     struct conn *conn = mem_new(struct conn);
-    *conn = (struct conn){.server = server, .wsi = wsi, .from = from};
-    conn->next = server->conns;
-    conn->at = &server->conns;
-    if (conn->next)
-        conn->next->at = &conn->next;
-    server->conns = conn;
-    server->conn_count++;
+    *conn = (struct conn){.server = server, .http = http};
+    http_conn_set_app(http, conn);
     server->metrics.connections++;
-    return conn;
 }
 
-static void pause_listeners(struct web_server *server)
+static void on_conn_release(void *ctx, struct http_conn *http)
 {
-    bool full = server->conn_count >= server->config.limits.connections;
-    for (size_t i = 0; i < server->listening_count; i++)
-        if (server->listening[i].listener)
-            listener_pause(server->listening[i].listener, full);
-}
-
-static void conn_free(struct conn *conn)
-{
-    struct web_server *server = conn->server;
-    websocket_release(conn);
-    http_release(conn);
+    struct conn *conn = http_conn_app(http);
+    (void)ctx;
     if (conn->principal)
         conn->principal->connections--;
-    *conn->at = conn->next;
-    if (conn->next)
-        conn->next->at = conn->at;
-    if (server->conn_count-- >= server->config.limits.connections)
-        pause_listeners(server);
     mem_free(conn);
-    web_maybe_stopped(server);
 }
 
-/* Beyond the limit connections wait in the kernel's queue. */
-static void on_accepted(void *ctx, int fd)
+static void on_stopped(void *ctx)
 {
-    struct listening *l = ctx;
-    struct web_server *server = l->server;
-    struct lws_vhost *vhost =
-        server->tls && !l->is_unix ? server->tls : server->host.vhost;
-    lws_sock_file_fd_type socket = {.sockfd = fd};
-    /* It closes fd when it fails. */
-    struct lws *wsi = lws_adopt_descriptor_vhost(
-        vhost, LWS_ADOPT_SOCKET | LWS_ADOPT_ALLOW_SSL | LWS_ADOPT_HTTP, socket, NULL,
-        NULL);
-    if (!wsi)
-        return;
-    lws_set_opaque_user_data(wsi, conn_new(l, wsi));
-    if (server->conn_count >= server->config.limits.connections)
-        pause_listeners(server);
-}
-
-/* 4.1.6: `in` may point to freed memory here when the upgrade is one that
- * libwebsockets does not know; the header is gone then. h2c would hide headers. */
-static int on_upgrade(struct conn *conn)
-{
-    char upgrade[16];
-    int n = lws_hdr_copy(conn->wsi, upgrade, sizeof upgrade, WSI_TOKEN_UPGRADE);
-    if (n <= 0 || strcasecmp(upgrade, "websocket") != 0)
-        return -1;
-    return websocket_on_upgrade(conn);
-}
-
-static int on_writable(struct conn *conn)
-{
-    if (conn->closing)
-        return -1;
-    return conn->websocket ? websocket_on_writable(conn) : http_on_writable(conn);
-}
-
-/* protocols[0] of both vhosts: HTTP, and the WebSocket subprotocol "mcp". */
-static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user,
-                    void *in, size_t n)
-{
-    (void)user;
-    struct conn *conn = lws_get_opaque_user_data(wsi);
-    switch (reason) {
-    case LWS_CALLBACK_HTTP:
-        return conn ? http_on_request(conn) : -1;
-    case LWS_CALLBACK_HTTP_BODY:
-        return conn ? http_on_body(conn, (struct str){in, n}) : -1;
-    case LWS_CALLBACK_HTTP_BODY_COMPLETION:
-        return conn ? http_on_body_end(conn) : -1;
-    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
-        return conn ? on_upgrade(conn) : -1;
-    case LWS_CALLBACK_ESTABLISHED:
-        if (conn)
-            websocket_on_open(conn);
-        return conn ? 0 : -1;
-    case LWS_CALLBACK_RECEIVE:
-        return conn ? websocket_on_receive(conn, (struct str){in, n}) : -1;
-    case LWS_CALLBACK_HTTP_WRITEABLE:
-    case LWS_CALLBACK_SERVER_WRITEABLE:
-        return conn ? on_writable(conn) : -1;
-    case LWS_CALLBACK_TIMER:
-        if (!conn)
-            return 0;
-        return conn->websocket ? websocket_on_timer(conn) : http_on_timer(conn);
-    case LWS_CALLBACK_CLOSED_HTTP:
-        if (conn)
-            http_release(conn);
-        return 0;
-    case LWS_CALLBACK_CLOSED:
-        if (conn)
-            websocket_release(conn);
-        return 0;
-    case LWS_CALLBACK_WSI_DESTROY: /* the last one, always */
-        lws_set_opaque_user_data(wsi, NULL);
-        if (conn)
-            conn_free(conn);
-        return 0;
-    default:
-        return 0;
-    }
-}
-
-/* The context of the vhost, once it is there: to load certificates again. */
-static int on_tls_event(struct lws *wsi, enum lws_callback_reasons reason, void *user,
-                        void *in, size_t n)
-{
-    if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS) {
-        struct web_server *server = lws_vhost_user(lws_get_vhost(wsi));
-        SSL_CTX_set_min_proto_version(user, TLS1_2_VERSION);
-        server->tls_ctx = user;
-        return 0;
-    }
-    return on_event(wsi, reason, user, in, n);
-}
-
-static const struct lws_protocols plain_protocols[] = {
-    {.name = "mcp",
-     .callback = on_event,
-     .rx_buffer_size = WS_READ_BYTES,
-     .tx_packet_size = WEB_CHUNK},
-    WEB_HOST_PROTOCOL,
-    {0},
-};
-
-static const struct lws_protocols tls_protocols[] = {
-    {.name = "mcp",
-     .callback = on_tls_event,
-     .rx_buffer_size = WS_READ_BYTES,
-     .tx_packet_size = WEB_CHUNK},
-    {0},
-};
-
-/* libwebsockets finds connections in an array as long as the limit of descriptors. */
-static void raise_descriptors(const struct web_limits *limits)
-{
-    struct rlimit files;
-    rlim_t wanted = (rlim_t)limits->connections + SPARE_FDS;
-    if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur >= wanted)
-        return;
-    files.rlim_cur = wanted < files.rlim_max ? wanted : files.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur < wanted)
-        log_warn("only %llu descriptors are allowed: fewer connections than "
-                 "--max-connections %u can be served (see ulimit -n)",
-                 (unsigned long long)files.rlim_cur, limits->connections);
-}
-
-/* The context, and the vhost of plain connections. */
-static int make_host(struct web_server *server, struct err *err)
-{
-    const struct web_limits *limits = &server->config.limits;
-    struct lws_context_creation_info info = {
-        .options = LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS |
-                   (server->config.tls_cert ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0),
-        .max_http_header_data2 = HEAD_BYTES,
-        .max_http_header_pool2 = limits->connections,
-        .pt_serv_buf_size = SERV_BUF_BYTES,
-        .timeout_secs = limits->head_s,
-        .timeout_secs_ah_idle = limits->head_s,
-        .keepalive_timeout = (int)limits->idle_s,
-    };
-    return web_host_init(&server->host, server->loop, &info, plain_protocols, err);
-}
-
-static int make_tls(struct web_server *server, struct err *err)
-{
-    const struct web_config *config = &server->config;
-    struct lws_context_creation_info info = {
-        .port = CONTEXT_PORT_NO_LISTEN_SERVER,
-        .options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
-        .vhost_name = "tls",
-        .protocols = tls_protocols,
-        .keepalive_timeout = (int)config->limits.idle_s,
-        .timeout_secs = config->limits.head_s,
-        .timeout_secs_ah_idle = config->limits.head_s,
-        .uid = (int)-1,
-        .gid = (int)-1,
-        .user = server,
-        .ssl_cert_filepath = config->tls_cert,
-        .ssl_private_key_filepath = config->tls_key,
-        .alpn = "http/1.1",
-    };
-    server->tls = lws_create_vhost(server->host.lws, &info);
-    /* Without a TLS context it would serve in the clear. */
-    return server->tls && server->tls_ctx
-               ? 0
-               : err_set(err, ERR_INTERNAL, "TLS does not start");
-}
-
-static int load_certificate(SSL_CTX *ctx, const struct web_config *config,
-                            struct err *err)
-{
-    const char *what = NULL;
-    ERR_clear_error();
-    if (SSL_CTX_use_certificate_chain_file(ctx, config->tls_cert) != 1)
-        what = config->tls_cert;
-    else if (SSL_CTX_use_PrivateKey_file(ctx, config->tls_key, SSL_FILETYPE_PEM) != 1 ||
-             SSL_CTX_check_private_key(ctx) != 1)
-        what = config->tls_key;
-    if (!what)
-        return 0;
-    char reason[120];
-    ERR_error_string_n(ERR_get_error(), reason, sizeof reason);
-    err_set(err, ERR_INVALID, "%s: %s", what, reason);
-    return err_remedy(err,
-                      "--tls-cert and --tls-key are PEM files that belong together");
-}
-
-/* Tried on a context of its own first: a server keeps what it has when the new files
- * are not good. */
-static int try_certificate(const struct web_config *config, struct err *err)
-{
-    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-    if (!ctx)
-        return err_set(err, ERR_INTERNAL, "OpenSSL does not start");
-    int rc = load_certificate(ctx, config, err);
-    SSL_CTX_free(ctx);
-    return rc;
-}
-
-static void reload(struct web_server *server)
-{
-    struct err err;
-    if (!server->tls_ctx)
-        return;
-    if (try_certificate(&server->config, &err) < 0 ||
-        load_certificate(server->tls_ctx, &server->config, &err) < 0)
-        log_error("keeping the certificate of before: %s", err.msg);
-    else
-        log_info("the certificate was read again");
-}
-
-void web_maybe_stopped(struct web_server *server)
-{
-    if (!server->stopping || server->stopped || server->conn_count > 0)
-        return;
-    server->stopped = true;
+    struct web_server *server = ctx;
     server->config.stopped(server->config.ctx);
 }
 
-static void on_grace(void *ctx)
-{
-    struct web_server *server = ctx;
-    log_warn("stopping now: %zu connections have not ended by themselves",
-             server->conn_count);
-    for (struct conn *c = server->conns; c; c = c->next)
-        conn_close(c);
-    server->stopped = true;
-    server->config.stopped(server->config.ctx);
-}
-
-static void stop_listening(struct web_server *server)
-{
-    for (size_t i = 0; i < server->listening_count; i++) {
-        listener_free(server->listening[i].listener);
-        server->listening[i].listener = NULL;
-    }
-}
-
-/* Accepts nothing more; idle connections end, WebSockets with 1001, what is running may
- * finish for a while. */
-static void stop(struct web_server *server)
-{
-    server->stopping = true;
-    stop_listening(server);
-    loop_timer_start(server->grace, 1000ULL * server->config.limits.shutdown_s);
-    for (struct conn *c = server->conns, *next; c; c = next) {
-        next = c->next;
-        if (c->websocket)
-            websocket_stop(c);
-        else
-            http_stop(c);
-    }
-    web_maybe_stopped(server);
-}
-
-static void on_signal(void *ctx, int signum)
-{
-    struct web_server *server = ctx;
-    if (signum == SIGHUP) {
-        reload(server);
-    } else if (!server->stopping) {
-        log_info("stopping on signal %d", signum);
-        stop(server);
-    } else if (!server->stopped) {
-        on_grace(server);
-    }
-}
-
-static int start_listening(struct web_server *server, struct err *err)
-{
-    const struct web_config *config = &server->config;
-    server->listening = mem_zalloc(config->address_count * sizeof server->listening[0]);
-    for (size_t i = 0; i < config->address_count; i++) {
-        struct listening *l = &server->listening[i];
-        *l = (struct listening){.server = server,
-                                .is_unix = config->addresses[i].is_unix,
-                                .local = config->addresses[i].local};
-        struct listener_config accepting = {on_accepted, l};
-        server->listening_count = i + 1;
-        if (listener_new(&l->listener, server->loop, &config->addresses[i], &accepting,
-                         err) < 0)
-            return -1;
-    }
-    return 0;
-}
+static const struct http_app app = {
+    .conn_open = on_conn_open,
+    .conn_release = on_conn_release,
+    .request = exchange_on_request,
+    .body_end = exchange_on_body_end,
+    .head = exchange_on_head,
+    .stop = exchange_on_stop,
+    .release = exchange_on_release,
+    .write_refusal = reply_write_refusal,
+    .upgrade = websocket_on_upgrade,
+    .upgraded = websocket_on_upgraded,
+    .socket_open = websocket_on_open,
+    .socket_receive = websocket_on_receive,
+    .socket_writable = websocket_on_writable,
+    .socket_stop = websocket_on_stop,
+    .socket_release = websocket_on_release,
+};
 
 static int start(struct web_server *server, struct err *err)
 {
     const struct web_config *config = &server->config;
-    if (config->tls_cert && try_certificate(config, err) < 0)
-        return -1;
-    raise_descriptors(&config->limits);
-    if (make_host(server, err) < 0 || (config->tls_cert && make_tls(server, err) < 0))
-        return -1;
-    return start_listening(server, err);
+    const struct web_limits *limits = &config->limits;
+    const struct http_server_config http = {
+        .app = &app,
+        .ctx = server,
+        .addresses = config->addresses,
+        .address_count = config->address_count,
+        .hosts = config->hosts,
+        .host_count = config->host_count,
+        .origins = config->origins,
+        .origin_count = config->origin_count,
+        .tls_cert = config->tls_cert,
+        .tls_key = config->tls_key,
+        .protocol = "mcp",
+        .exposed = "Mcp-Session-Id, WWW-Authenticate",
+        .trust_proxy = config->trust_proxy,
+        .limits =
+            {
+                .connections = limits->connections,
+                .body_bytes = limits->body_bytes,
+                .out_bytes = OUT_MAX,
+                .message_bytes = MCP_MESSAGE_OUT_MAX,
+                .head_s = limits->head_s,
+                .body_s = limits->body_s,
+                .idle_s = limits->idle_s,
+                .write_s = limits->write_s,
+                .shutdown_s = limits->shutdown_s,
+                .ping_s = limits->ping_s,
+            },
+        .stopped = on_stopped,
+    };
+    return http_server_new(&server->http, server->loop, &http, err);
 }
 
 static void server_free(struct web_server *server)
 {
     if (!server)
         return;
-    stop_listening(server);
-    web_host_finish(&server->host);
+    http_server_free(server->http);
     http_sessions_free(server);
-    for (size_t i = 0; i < 3; i++)
-        loop_signal_free(server->signals[i]);
-    loop_timer_free(server->grace);
     loop_timer_free(server->sweep);
     param_headers_free(server->params);
-    buf_finish(&server->scratch);
-    mem_free(server->listening);
     web_auth_finish(server);
     mem_free(server);
 }
@@ -448,20 +127,12 @@ static void server_free(struct web_server *server)
 static int server_new(struct web_server **ret_server, struct loop *loop,
                       const struct web_config *config, struct err *err)
 {
-    static const int signums[3] = {SIGTERM, SIGINT, SIGHUP};
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-    if (sigaction(SIGPIPE, &ignore, NULL) < 0)
-        return err_sys(err, errno, "sigaction");
     struct web_server *server = mem_new(struct web_server);
     server->config = *config;
     server->loop = loop;
     web_auth_init(server);
     server->params = param_headers_new(config->tools, config->tool_count);
-    buf_init(&server->scratch, LWS_PRE + (size_t)MCP_MESSAGE_OUT_MAX);
-    server->grace = loop_timer_new(loop, on_grace, server);
     server->sweep = loop_timer_new(loop, http_sessions_sweep, server);
-    for (size_t i = 0; i < 3; i++)
-        server->signals[i] = loop_signal_new(loop, signums[i], on_signal, server);
     if (start(server, err) < 0) {
         server_free(server);
         return -1;
@@ -472,7 +143,7 @@ static int server_new(struct web_server **ret_server, struct loop *loop,
 
 static const char *server_address(const struct web_server *server, size_t i)
 {
-    return listener_text(server->listening[i].listener);
+    return http_server_address(server->http, i);
 }
 
 static const struct web entries = {

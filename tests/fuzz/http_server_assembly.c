@@ -2,7 +2,7 @@
  * out as a message is the pieces since its first one, is UTF-8 and within the limit. */
 #include "base/mem.h"
 #include "base/utf8.h"
-#include "transport/web/assembly.h"
+#include "net/http_server/assembly.h"
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -25,11 +25,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (n > size - i)
             n = size - i;
         char *copy = mem_strndup((const char *)data + i, n); /* gone after the call */
-        struct assembly_piece piece = {.bytes = {copy, n},
-                                       .first = flags & FIRST,
-                                       .last = flags & LAST,
-                                       .binary = flags & BINARY,
-                                       .rest_bytes = flags & REST ? flags : 0};
+        struct http_piece piece = {.bytes = {copy, n},
+                                   .first = flags & FIRST,
+                                   .last = flags & LAST,
+                                   .binary = flags & BINARY,
+                                   .rest_bytes = flags & REST ? flags : 0};
         if (piece.first)
             buf_reset(&expected, 0);
         int rc = assembly_add(&a, &piece, &text, &code);

@@ -24,7 +24,8 @@ struct assembly {
 void assembly_init(struct assembly *a, size_t max_bytes);
 void assembly_finish(struct assembly *a);
 
-struct assembly_piece {
+/* What came of a message, in one read. */
+struct http_piece {
     struct str bytes;
     bool first, last; /* of the message */
     bool binary;
@@ -33,5 +34,5 @@ struct assembly_piece {
 
 /* 1: *ret_text is a whole message, valid UTF-8, until the next call; 0: more is to
  * come; -1 with a close code. */
-int assembly_add(struct assembly *a, const struct assembly_piece *piece,
+int assembly_add(struct assembly *a, const struct http_piece *piece,
                  struct str *ret_text, int *ret_code);

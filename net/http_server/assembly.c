@@ -1,4 +1,4 @@
-#include "transport/web/assembly.h"
+#include "net/http_server/assembly.h"
 #include "base/utf8.h"
 
 enum { KEEP_BYTES = 64 * 1024 };
@@ -21,7 +21,7 @@ static int fail(int *ret_code, int code)
     return -1;
 }
 
-int assembly_add(struct assembly *a, const struct assembly_piece *piece,
+int assembly_add(struct assembly *a, const struct http_piece *piece,
                  struct str *ret_text, int *ret_code)
 {
     if (piece->first)

@@ -1,7 +1,7 @@
 /* WebSocket messages out of pieces: in any cut the same text, and the close code of
  * each thing that is wrong. */
+#include "net/http_server/assembly.h"
 #include "tests/unit/check.h"
-#include "transport/web/assembly.h"
 #include <string.h>
 
 enum { MAX = 32 };
@@ -19,7 +19,7 @@ static void every_cut_gives_the_same(void **state)
             struct str text = {0};
             int code = 0;
             for (size_t n = 0; n < 3; n++) {
-                struct assembly_piece piece = {
+                struct http_piece piece = {
                     .bytes = parts[n], .first = n == 0, .last = n == 2};
                 assert_int_equal(assembly_add(&a, &piece, &text, &code), n == 2);
             }
@@ -31,9 +31,9 @@ static void every_cut_gives_the_same(void **state)
 static void nothing_to_continue(void **state)
 {
     (void)state;
-    static const struct assembly_piece whole = {
+    static const struct http_piece whole = {
         .bytes = {"{}", 2}, .first = true, .last = true};
-    static const struct assembly_piece more = {.bytes = {"{}", 2}, .last = true};
+    static const struct http_piece more = {.bytes = {"{}", 2}, .last = true};
     struct assembly a;
     struct str text;
     int code = 0;
@@ -49,7 +49,7 @@ static void refusals(void **state)
     (void)state;
     static const char bytes[MAX + 1];
     static const struct {
-        struct assembly_piece pieces[3];
+        struct http_piece pieces[3];
         int code; /* at the last piece; 0: a message */
     } rows[] = {
         {{{.bytes = {bytes, MAX}, .first = true, .last = true}}, 0},
