@@ -9,7 +9,11 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { CHUNK = 64 * 1024, CHUNKS_A_TURN = 16 };
+enum {
+    CHUNK = 64 * 1024,
+    CHUNKS_A_TURN = 16,
+    TERMINAL_BYTES = 64 * 1024, /* more than the kernel keeps of one */
+};
 
 struct streams {
     struct command *command;
@@ -114,12 +118,12 @@ void streams_flow(struct streams *s)
             loop_io_want(s->out[i], s->command->paused ? 0 : LOOP_READ);
 }
 
-/* What one pipe held when its command ended, paused or not: it would be lost. No more
- * than that: a descendant may go on filling it. */
+/* What one pipe or the terminal held when its command ended, paused or not: it would be
+ * lost. No more than that: a descendant may go on filling it. */
 static void drain(struct streams *s, enum command_stream stream)
 {
     int fd = loop_io_fd(s->out[stream]);
-    int left = fcntl(fd, F_GETPIPE_SZ);
+    int left = s->terminal ? TERMINAL_BYTES : fcntl(fd, F_GETPIPE_SZ);
     while (left > 0) {
         size_t max = (size_t)left < sizeof chunk ? (size_t)left : sizeof chunk;
         ssize_t n = read(fd, chunk, max);

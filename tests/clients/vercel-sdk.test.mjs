@@ -379,6 +379,21 @@ for (const owner of owners('vercel')) {
       await sandbox.delete({ deleteOrphanSnapshots: true });
     });
 
+    test('what a terminal showed last is not lost when its command ends at once', async () => {
+      const sandbox = await create({ name: 'brief-tty' });
+      const shown = async () => {
+        const { url, token } = await sandbox.openInteractive();
+        const terminal = new WebSocket(`${url}?token=${encodeURIComponent(token)}`);
+        let said = '';
+        terminal.on('message', (data, binary) => { if (binary) said += data; });
+        terminal.on('open', () => terminal.send(JSON.stringify({ type: 'start', command: 'echo', args: ['last words'], env: [], cwd: '/tmp', cols: 80, rows: 24 })));
+        await new Promise((resolve, reject) => { terminal.on('close', resolve); terminal.on('error', reject); });
+        return said;
+      };
+      for (let round = 0; round < 20; round++) assert.equal(await shown(), 'last words\r\n');
+      await sandbox.delete({ deleteOrphanSnapshots: true });
+    });
+
     test('sources: a git repository at any revision, a tarball; what cannot be fetched leaves nothing', async () => {
       const directory = scratch('vercel-source');
       const run = (line) => execFileSync('/bin/sh', ['-ec', line], { cwd: directory, stdio: 'pipe' });
