@@ -113,6 +113,7 @@ const struct sandbox_backend sandbox_local = {
     .list = local_list,
     .stop = local_stop,
     .update = local_update,
+    .snapshots_any = true,
     .changes = local_changes,
     .network_log = local_network_log,
     .expose = local_expose,

@@ -45,7 +45,7 @@ struct box {
     struct port *ports;         /* local_ports.c */
     struct dial *dials;         /* local_dial.c */
     bool has_network;           /* GUEST_NETWORK has come */
-    struct local_layers ground; /* what its root lies upon: until it is launched */
+    struct local_layers ground; /* what its root lies upon */
 };
 
 enum pending_kind {
@@ -57,6 +57,7 @@ enum pending_kind {
     PENDING_COMMIT,
     PENDING_HALT,
     PENDING_CONNECT,
+    PENDING_TREE,
 };
 
 /* A request to a guest that is not finished. */
@@ -68,7 +69,7 @@ struct pending {
     char cwd[104];    /* EXEC: for its error */
     bool program;     /* EXEC: not by bash */
     struct file_op *op;
-    struct sandbox_op *halt; /* HALT: what is answered then */
+    struct sandbox_op *halt; /* HALT, TREE: what is answered then */
     bool existed;
     uint64_t dial;  /* CONNECT: who asked */
     bool terminal;  /* EXEC: one is to come with its start */
@@ -145,6 +146,8 @@ void local_guest_warm(struct box *box);
 void local_guest_kill(struct box *box, struct command *c, int signum);
 void local_guest_file(struct box *box, struct file_op *op);
 void local_guest_halt(struct box *box, struct sandbox_op *op);
+/* Does so, too -> local_tree_came(), or op fails. */
+void local_guest_tree(struct box *box, struct sandbox_op *op);
 bool local_guest_busy(const struct box *box); /* a command runs */
 /* Every process of it ends, since it is over its disk limit: its commands say so. */
 void local_guest_end_all(struct box *box);
@@ -217,6 +220,8 @@ void local_stop(void *self, struct sandbox_op *op);
 void local_list(void *self, struct sandbox_op *op);
 void local_update(void *self, struct sandbox_op *op);
 void local_snapshot(void *self, struct sandbox_op *op);
+/* The files of one that is not kept: takes tree, a directory. */
+void local_tree_came(struct box *box, struct sandbox_op *op, int tree);
 void local_snapshots(void *self, struct sandbox_op *op);
 void local_snapshot_delete(void *self, struct sandbox_op *op);
 void local_box_gone(struct local *l, uint32_t create_id); /* every process of it */

@@ -20,7 +20,8 @@ static bool is_due(const struct pending *p)
 {
     if (p->kind == PENDING_EXEC)
         return !p->started;
-    return p->kind != PENDING_KILL && p->kind != PENDING_HALT; /* have timers */
+    return p->kind != PENDING_KILL && p->kind != PENDING_HALT &&
+           p->kind != PENDING_TREE; /* have timers */
 }
 
 /* Until the oldest request is overdue; with none, nothing wakes us. */
@@ -92,13 +93,25 @@ static void finish_file(struct file_op *op, bool existed, const struct err *err)
     file_op_free(op);
 }
 
+static void tree_failed(struct sandbox_op *op, int sys)
+{
+    struct err err;
+    err_set(&err, ERR_UNAVAILABLE, "the snapshot could not be taken: %s",
+            sys == ENOENT ? "the sandbox ended" : strerror(sys));
+    err_remedy(&err, "use a sandbox with a name (sandbox_create {name})");
+    op->in_place = op->sandbox && sys != ENOENT;
+    sandbox_op_done(op, &err);
+}
+
 void local_guest_drop_pending(struct box *box)
 {
     while (box->pending) {
         struct pending *p = box->pending;
         box->pending = p->next;
         bool finishing = box->local->set->finishing;
-        if (p->halt && !finishing) {
+        if (p->kind == PENDING_TREE && !finishing) {
+            tree_failed(p->halt, ENOENT);
+        } else if (p->halt && !finishing) {
             p->halt->sandbox = NULL; /* it goes away by itself */
             sandbox_op_done(p->halt, NULL);
         } else if (p->op && !finishing) {
@@ -442,19 +455,29 @@ static void exec_ended(struct box *box, struct pending *p, const struct guest_ex
                                            .disk_over = disk_over});
 }
 
-/* Ends all of its processes; the guest stays, and the files with it. */
-void local_guest_halt(struct box *box, struct sandbox_op *op)
+static void halt(struct box *box, struct sandbox_op *op, enum pending_kind kind,
+                 uint32_t type)
 {
     struct err err;
-    struct pending *p = expect(box, PENDING_HALT);
+    struct pending *p = expect(box, kind);
     p->halt = op;
     loop_timer_start(box->patience, HALT_LIMIT_MS);
-    if (send_message(box, &(struct wire_out){.type = GUEST_HALT, .id = p->id}, &err) <
-        0) {
+    if (send_message(box, &(struct wire_out){.type = type, .id = p->id}, &err) < 0) {
         done(box, p);
         loop_timer_stop(box->patience);
         sandbox_op_done(op, &err);
     }
+}
+
+/* Ends all of its processes; the guest stays, and the files with it. */
+void local_guest_halt(struct box *box, struct sandbox_op *op)
+{
+    halt(box, op, PENDING_HALT, GUEST_HALT);
+}
+
+void local_guest_tree(struct box *box, struct sandbox_op *op)
+{
+    halt(box, op, PENDING_TREE, GUEST_TREE);
 }
 
 bool local_guest_busy(const struct box *box)
@@ -504,6 +527,22 @@ static void halted(struct box *box, struct pending *p)
     local_dials_end(box);
     op->in_place = true;
     sandbox_op_done(op, NULL);
+}
+
+/* Whatever descriptor it has given: no file but a directory is looked into. */
+static void tree_came(struct box *box, struct pending *p, int *tree)
+{
+    struct sandbox_op *op = p->halt;
+    struct stat st;
+    done(box, p);
+    loop_timer_stop(box->patience);
+    local_ports_close(box);
+    if (*tree < 0 || fstat(*tree, &st) < 0 || !S_ISDIR(st.st_mode)) {
+        tree_failed(op, *tree < 0 ? EOPNOTSUPP : ENOTDIR);
+        return;
+    }
+    local_tree_came(box, op, *tree);
+    *tree = -1;
 }
 
 void local_guest_file(struct box *box, struct file_op *op)
@@ -644,6 +683,8 @@ static void failed_message(struct box *box, struct pending *p,
         exec_failed(box, p, &failed);
     else if (p->kind == PENDING_CONNECT)
         connect_done(box, p, -1);
+    else if (p->kind == PENDING_TREE)
+        tree_came(box, p, &(int){-1});
     else if (p->op)
         file_failed(box, p, &failed);
     else
@@ -665,6 +706,8 @@ static bool is_answer(const struct pending *p, const struct wire_message *m)
     case GUEST_OPENED:
         return (p->kind == PENDING_OPEN || p->kind == PENDING_WRITE) &&
                m->fd_count == 1 && m->body_bytes == sizeof(struct guest_opened);
+    case GUEST_TREE_IS:
+        return p->kind == PENDING_TREE && m->fd_count == 1;
     case GUEST_CONNECTED:
         return p->kind == PENDING_CONNECT && m->fd_count == 1;
     case GUEST_DONE:
@@ -703,6 +746,7 @@ static void count_answer(struct box *box, const struct pending *p,
         [PENDING_OPEN] = "open", [PENDING_WRITE] = "write",
         [PENDING_DIR] = "mkdir", [PENDING_COMMIT] = "commit",
         [PENDING_HALT] = "halt", [PENDING_CONNECT] = "connect",
+        [PENDING_TREE] = "tree",
     };
     if (m->type != GUEST_EXITED) /* it was counted when it started */
         backend_called(box->local->set, calls[p->kind],
@@ -729,6 +773,8 @@ int local_guest_message(struct box *box, struct wire_message *m)
         exec_ended(box, p, &exited);
     } else if (m->type == GUEST_OPENED) {
         file_opened(box, p, m);
+    } else if (m->type == GUEST_TREE_IS) {
+        tree_came(box, p, &m->fds[0]);
     } else if (m->type == GUEST_CONNECTED) {
         int fd = m->fds[0];
         m->fds[0] = -1;

@@ -35,12 +35,14 @@ struct waiting {
     uint64_t until_ms;
 };
 
-/* A snapshot that waits until the layers of its sandbox are one. */
+/* A snapshot that waits: until the layers of its sandbox are one, or its files copied.
+ */
 struct merging {
     struct merging *next;
     struct sandbox_op *op;
     struct local_hold hold;
     struct local_merge merge;
+    int tree; /* the files of one that is not kept, or -1 */
 };
 
 static void stop_kept(struct local *l, struct sandbox_op *op);
@@ -275,21 +277,33 @@ static void take_now(struct local *l, struct sandbox_op *op, struct local_hold *
     sandbox_op_done(op, rc < 0 ? &err : NULL);
 }
 
-static void on_merged(struct local *l, void *ctx, int status)
+static void merging_free(struct local *l, struct merging *m)
 {
-    struct merging *m = ctx, **at = &l->merging;
-    struct err err;
+    struct merging **at = &l->merging;
     while (*at != m)
         at = &(*at)->next;
     *at = m->next;
-    if (local_merge_end(l->set, m->op->owner, &m->hold, &m->merge, status, &err) == 0) {
-        take_now(l, m->op, &m->hold);
+    fd_close(&m->tree);
+    local_hold_finish(&m->hold);
+    mem_free(m);
+}
+
+static void on_merged(struct local *l, void *ctx, int status)
+{
+    struct merging *m = ctx;
+    struct sandbox_op *op = m->op;
+    struct local_hold hold = m->hold;
+    struct err err;
+    int rc = local_merge_end(l->set, op->owner, &hold, &m->merge, status, &err);
+    m->hold = (struct local_hold){.dir = -1, .lock = -1};
+    merging_free(l, m);
+    if (rc == 0) {
+        take_now(l, op, &hold);
         sweep(l, NULL);
     } else {
-        local_hold_finish(&m->hold);
-        sandbox_op_done(m->op, &err);
+        local_hold_finish(&hold);
+        sandbox_op_done(op, &err);
     }
-    mem_free(m);
 }
 
 /* Where it lies upon as many layers as can be, they become one first. */
@@ -307,6 +321,7 @@ static void take_snapshot(struct local *l, struct sandbox_op *op,
     if (rc > 0) {
         m->op = op;
         m->hold = *hold;
+        m->tree = -1;
         m->next = l->merging;
         l->merging = m;
         return;
@@ -412,20 +427,68 @@ void local_stop(void *self, struct sandbox_op *op)
         end_box(l, box, op);
 }
 
-/* Of a kept one, that runs or not; its processes end. */
+static void on_copied(struct local *l, void *ctx, int status)
+{
+    struct merging *m = ctx;
+    struct sandbox_op *op = m->op;
+    struct err err;
+    int rc = local_copy_end(l->set, op->owner, &m->merge, status, &err);
+    struct snapshot_info info = {.id = str_of(m->merge.id),
+                                 .source = str_of(op->name[0] ? op->name : "default"),
+                                 .created_ms = sandbox_unix_ms()};
+    if (rc == 0)
+        sandbox_op_add_snapshot(op, &info);
+    merging_free(l, m);
+    op->in_place = op->sandbox != NULL; /* unless it ended meanwhile */
+    sandbox_op_done(op, rc < 0 ? &err : NULL);
+}
+
+void local_tree_came(struct box *box, struct sandbox_op *op, int tree)
+{
+    struct local *l = box->local;
+    struct err err;
+    struct merging *m = mem_new(struct merging);
+    *m = (struct merging){
+        .next = l->merging, .op = op, .hold = {.dir = -1, .lock = -1}, .tree = tree};
+    l->merging = m;
+    int rc = local_copy_begin(l->set, op->owner, op->name[0] ? op->name : "default",
+                              &box->sandbox->wish, &box->ground, &m->merge, &err);
+    const int fds[] = {m->merge.snapshots, tree};
+    if (rc == 0 &&
+        local_helper_start(l, m->merge.argv, fds, 2, on_copied, m, &err) == 0)
+        return;
+    if (rc == 0)
+        local_merge_abandon(&m->merge);
+    merging_free(l, m);
+    op->in_place = true;
+    sandbox_op_done(op, &err);
+}
+
+static void snapshot_unnamed(struct sandbox_op *op)
+{
+    struct err err;
+    struct box *box = op->sandbox->impl;
+    if (box && box->ready && box->launcher == LAUNCH_NAMESPACES) {
+        local_guest_tree(box, op);
+        return;
+    }
+    err_set(&err, ERR_UNAVAILABLE,
+            box && box->ready ? "at isolation levels 3 and 4 only a named sandbox can "
+                                "become a snapshot"
+                              : "the sandbox does not run yet");
+    err_remedy(&err, "use one with a name (sandbox_create {name})");
+    op->in_place = true;
+    sandbox_op_done(op, &err);
+}
+
+/* That runs or not; its processes end. */
 void local_snapshot(void *self, struct sandbox_op *op)
 {
     struct local *l = self;
-    struct sandbox *sb = op->sandbox;
-    struct err err;
-    if (sb && !sb->kept) {
-        err_set(&err, ERR_UNAVAILABLE, "an unnamed sandbox cannot be a snapshot");
-        err_remedy(&err, "use one with a name (sandbox_create {name})");
-        op->in_place = true;
-        sandbox_op_done(op, &err);
-    } else {
+    if (op->sandbox && !op->sandbox->kept)
+        snapshot_unnamed(op);
+    else
         local_stop(l, op);
-    }
 }
 
 void local_snapshots(void *self, struct sandbox_op *op)
@@ -523,10 +586,7 @@ void local_life_finish(struct local *l)
     }
     local_helpers_finish(l); /* the next start goes on with it */
     while (l->merging) {
-        struct merging *m = l->merging;
-        l->merging = m->next;
-        local_merge_abandon(&m->merge);
-        local_hold_finish(&m->hold);
-        mem_free(m);
+        local_merge_abandon(&l->merging->merge);
+        merging_free(l, l->merging);
     }
 }

@@ -191,21 +191,37 @@ static int make_snapshot(int snapshots, const char *id, const char *source,
     return rc;
 }
 
-/* A string of the argument list; `image` and names of layers are the caller's. */
-static void merge_arguments(struct local_merge *m, bool image)
+/* What sandbox/guest/merge.c is started with. */
+static void merge_arguments(struct local_merge *m, bool based, bool tree)
 {
-    static char program[] = "sandquay-guest", verb[] = "merge", on_image[] = "image",
-                on_host[] = "host";
+    static char program[] = "sandquay-guest", verb[] = "merge", on_others[] = "based",
+                whole[] = "whole", files[] = "/";
     int n = 0;
     char *save = NULL;
     m->argv[n++] = program;
     m->argv[n++] = verb;
     m->argv[n++] = m->id;
-    m->argv[n++] = image ? on_image : on_host;
+    m->argv[n++] = based ? on_others : whole;
+    if (tree)
+        m->argv[n++] = files;
     for (char *name = strtok_r(m->layers.names, " ", &save); name;
          name = strtok_r(NULL, " ", &save))
         m->argv[n++] = name;
     m->argv[n] = NULL;
+}
+
+/* Its directory, which nobody else uses or removes while it is made. */
+static int merge_open(struct sandboxes *set, uint64_t owner, const char *source,
+                      const struct local_record *record, struct local_merge *m,
+                      struct err *err)
+{
+    char path[4096];
+    make_up_id(m->id);
+    m->snapshots = local_store_snapshots(set, owner, path, err);
+    if (m->snapshots < 0 || make_snapshot(m->snapshots, m->id, source, record, err) < 0)
+        return -1;
+    m->lock = lock_snapshot(m->snapshots, m->id, F_WRLCK);
+    return m->lock < 0 ? err_sys(err, errno, "locking a snapshot") : 0;
 }
 
 /* The merged one is no snapshot that is listed: it goes when nothing lies upon it. */
@@ -213,18 +229,12 @@ static int merge_prepare(struct sandboxes *set, uint64_t owner,
                          const struct local_record *record, struct local_merge *m,
                          struct err *err)
 {
-    char path[4096];
     struct local_record merged = *record;
     merged.layer_count = 0;
     merged.deleted = true;
-    make_up_id(m->id);
-    m->snapshots = local_store_snapshots(set, owner, path, err);
-    if (m->snapshots < 0 || make_snapshot(m->snapshots, m->id, "", &merged, err) < 0)
+    if (merge_open(set, owner, "", &merged, m, err) < 0)
         return -1;
-    m->lock = lock_snapshot(m->snapshots, m->id, F_WRLCK);
-    if (m->lock < 0)
-        return err_sys(err, errno, "locking a merged snapshot");
-    merge_arguments(m, record->wish.spec.image.n > 0);
+    merge_arguments(m, record->wish.spec.image.n > 0, false);
     return 1;
 }
 
@@ -264,34 +274,80 @@ static int lie_upon(struct local_hold *hold, const char *id, struct err *err)
     return rc;
 }
 
-int local_merge_end(struct sandboxes *set, uint64_t owner, struct local_hold *hold,
-                    struct local_merge *m, int status, struct err *err)
+/* Of the program; what it has left unfinished goes. */
+static int merge_status(struct sandboxes *set, uint64_t owner, struct local_merge *m,
+                        int status, struct err *err)
 {
     enum { NO_SPACE = 3 }; /* sandbox/guest/merge.c */
     char path[4096];
-    int rc = -1;
-    if (status == 0) {
-        rc = lie_upon(hold, m->id, err);
-    } else if (status == NO_SPACE) {
-        err_set(err, ERR_LIMIT, "the disk is too full to make one layer of %d",
-                LOCAL_LAYERS_MAX);
-        err_remedy(err, "free some space, then take the snapshot again");
-    } else {
-        err_set(err, ERR_IO, "its %d layers could not be made one", LOCAL_LAYERS_MAX);
-        err_remedy(err, "copy its files to a new sandbox (sandquay cp)");
-    }
+    struct err ignored; /* the next start removes it */
+    if (status == 0)
+        return 0;
     local_merge_abandon(m);
-    if (rc < 0) {
-        struct err ignored; /* then it is unfinished, which the next start removes */
-        int snapshots = local_store_snapshots(set, owner, path, &ignored);
-        size_t n = strlen(path);
-        snprintf(path + n, sizeof path - n, "/%s", m->id);
-        if (snapshots >= 0)
-            local_store_throw(set, path, &ignored);
-        fd_close(&snapshots);
-    } else {
+    int snapshots = local_store_snapshots(set, owner, path, &ignored);
+    size_t n = strlen(path);
+    snprintf(path + n, sizeof path - n, "/%s", m->id);
+    if (snapshots >= 0)
+        local_store_throw(set, path, &ignored);
+    fd_close(&snapshots);
+    if (status != NO_SPACE)
+        return err_set(err, ERR_IO, "the files for the snapshot could not be read");
+    err_set(err, ERR_LIMIT, "the host's disk is too full for the snapshot");
+    return err_remedy(err, "free some space, then take it again");
+}
+
+int local_merge_end(struct sandboxes *set, uint64_t owner, struct local_hold *hold,
+                    struct local_merge *m, int status, struct err *err)
+{
+    int rc = merge_status(set, owner, m, status, err);
+    if (rc == 0)
+        rc = lie_upon(hold, m->id, err);
+    local_merge_abandon(m);
+    if (rc == 0)
         local_snapshot_collect(set, owner);
+    return rc;
+}
+
+static void split_names(struct local_record *record, const char *names)
+{
+    struct arena *a = &record->wish.arena;
+    struct str *layers = arena_alloc(a, LOCAL_LAYERS_MAX * sizeof *layers);
+    for (size_t n; *names; names += n + (names[n] == ' ')) {
+        n = strcspn(names, " ");
+        layers[record->layer_count++] = arena_dup(a, (struct str){names, n});
     }
+    record->layers = layers;
+}
+
+int local_copy_begin(struct sandboxes *set, uint64_t owner, const char *source,
+                     const struct owned_spec *wish, const struct local_layers *layers,
+                     struct local_merge *ret, struct err *err)
+{
+    struct local_record record = {0};
+    *ret = (struct local_merge){.lock = -1, .snapshots = -1, .layers = {.lock = -1}};
+    owned_spec_set(&record.wish, &wish->spec);
+    record.wish.spec.snapshot = (struct str){0};
+    split_names(&record, layers->names);
+    bool merges = record.layer_count >= LOCAL_LAYERS_MAX;
+    bool based = record.wish.spec.image.n || (record.layer_count && !merges);
+    if (merges) {
+        memcpy(ret->layers.names, layers->names, sizeof layers->names);
+        record.layer_count = 0;
+    }
+    int rc = merge_open(set, owner, source, &record, ret, err);
+    local_record_finish(&record);
+    if (rc < 0)
+        local_merge_abandon(ret);
+    else
+        merge_arguments(ret, based, true);
+    return rc;
+}
+
+int local_copy_end(struct sandboxes *set, uint64_t owner, struct local_merge *m,
+                   int status, struct err *err)
+{
+    int rc = merge_status(set, owner, m, status, err);
+    local_merge_abandon(m);
     return rc;
 }
 

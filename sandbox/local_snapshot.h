@@ -34,7 +34,7 @@ struct local_merge {
     char id[SANDBOX_NAME_MAX + 1]; /* of the one */
     int lock, snapshots;           /* a lock on it; the directory of all */
     struct local_layers layers;
-    char *argv[LOCAL_LAYERS_MAX + 5]; /* what the program is started with */
+    char *argv[LOCAL_LAYERS_MAX + 6]; /* what the program is started with */
 };
 /* 1: the held sandbox lies upon as many layers as can be: they are to be merged, and
  * then local_merge_end() is to be called. 0: it does not. -1: err. */
@@ -44,6 +44,14 @@ int local_merge_begin(struct sandboxes *set, uint64_t owner, struct local_hold *
 int local_merge_end(struct sandboxes *set, uint64_t owner, struct local_hold *hold,
                     struct local_merge *m, int status, struct err *err);
 void local_merge_abandon(struct local_merge *m);
+
+/* The files of a sandbox that is not kept, to be copied by the same program. They lie
+ * upon `layers`; wish: its settings. 0, or -1. */
+int local_copy_begin(struct sandboxes *set, uint64_t owner, const char *source,
+                     const struct owned_spec *wish, const struct local_layers *layers,
+                     struct local_merge *ret, struct err *err);
+int local_copy_end(struct sandboxes *set, uint64_t owner, struct local_merge *m,
+                   int status, struct err *err);
 
 /* The files of a held sandbox, none of whose processes lives, become a snapshot; its
  * name is written to id. */

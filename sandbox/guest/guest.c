@@ -155,12 +155,14 @@ static void tell_ready(struct guest *g)
 static void set_up(struct guest *g, struct guest_setup *setup)
 {
     struct netns ns;
+    setup->plan.top = -1;
     if (setup->launcher == LAUNCH_NAMESPACES)
         set_up_namespaces(g, setup, &ns);
     else if (setup->launcher == LAUNCH_LANDLOCK)
         set_up_weak(g, setup->weak);
     else
         set_up_inside(g);
+    g->top = setup->plan.top;
     run_init(g);
     g->wishes = (struct seccomp_wishes){
         .clone3_later = true,
@@ -173,6 +175,17 @@ static void set_up(struct guest *g, struct guest_setup *setup)
     if (setup->launcher == LAUNCH_NAMESPACES)
         transparent_hand_over(&ns.transparent, g);
     etc_forget(); /* nobody waits for that */
+}
+
+static void tell_tree(struct guest *g, const struct wire_message *m)
+{
+    run_end_all(g);
+    if (g->top < 0)
+        guest_fail(g, m->id, GUEST_WHAT_ERRNO, EOPNOTSUPP, "");
+    else
+        guest_answer_fd(
+            g, &(struct wire_out){
+                   .type = GUEST_TREE_IS, .id = m->id, .fds = &g->top, .fd_count = 1});
 }
 
 static void serve_message(struct guest *g)
@@ -203,7 +216,11 @@ static void serve_message(struct guest *g)
         changes_start(g, &m);
         break;
     case GUEST_HALT:
-        run_halt(g, &m);
+        run_end_all(g);
+        guest_answer(g, GUEST_DONE, m.id, NULL, 0);
+        break;
+    case GUEST_TREE:
+        tell_tree(g, &m);
         break;
     default:
         guest_fail(g, m.id, GUEST_WHAT_BAD_REQUEST, 0, "unknown request");

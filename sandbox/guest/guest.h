@@ -36,6 +36,7 @@ struct guest {
     uint64_t disk_bytes; /* to be watched; 0: it is limited */
     uint64_t file_bytes; /* the most that a file may have; 0: what fits */
     uint32_t pids, pids_before;
+    int top; /* plan.h; -1: there is none */
     bool relaxed;
 };
 
@@ -49,8 +50,8 @@ void guest_fail(struct guest *g, uint32_t id, enum guest_what what, int sys,
 void run_init(struct guest *g);
 void run_exec(struct guest *g, struct wire_message *m);
 void run_kill(struct guest *g, const struct wire_message *m);
-void run_reap(struct guest *g); /* SIGCHLD */
-void run_halt(struct guest *g, const struct wire_message *m);
+void run_reap(struct guest *g);            /* SIGCHLD */
+void run_end_all(struct guest *g);         /* every process but us */
 void run_hold(struct guest *g, bool hold); /* all commands stand still, or go on */
 int run_supervisor_fd(void);               /* to be polled; -1 if there are none */
 void run_supervisor_news(struct guest *g);

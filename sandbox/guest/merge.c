@@ -1,6 +1,7 @@
 /* The merged layers look the same to an overlay as all of them did: directories are
  * made anew, everything else is a hard link to the newest of its name, since no layer
- * is ever written to again. What is copied is thus names, not content.
+ * is ever written to again. What is copied is thus names, not content. (Only the files
+ * of a sandbox in memory are copied: copy.c.)
  *
  * A tree that sandboxed code has made may be deeper than any path or stack. So one
  * descriptor a layer is open, at the deepest level where that layer has the directory;
@@ -8,6 +9,7 @@
 #include "sandbox/guest/merge.h"
 #include "base/buf.h"
 #include "base/fd.h"
+#include "sandbox/guest/copy.h"
 #include "sandbox/guest/own_root.h"
 #include <dirent.h>
 #include <errno.h>
@@ -20,14 +22,10 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-enum {
-    NAMES_MAX = 512 * 1024 * 1024, /* of directories that are still to be merged */
-    XATTR_MAX = 64 * 1024,
-};
+enum { NAMES_MAX = 512 * 1024 * 1024 }; /* of directories that are still to be merged */
 
 /* As guest/mounts.c mounts them: userxattr. */
-#define OVERLAY_XATTR "user.overlay."
-#define OPAQUE OVERLAY_XATTR "opaque"
+#define OPAQUE COPY_OVERLAY_XATTR "opaque"
 
 struct layer {
     int fd, level; /* of the directory where it is; -1: has not that tree */
@@ -41,6 +39,8 @@ struct level {
 struct merge {
     struct layer layer[MERGE_LAYERS_MAX]; /* newest first */
     int count, level, target;
+    const struct copy *copy;  /* how the first one is copied, or NULL: it is not */
+    bool copying;             /* what is looked at now is of it */
     struct buf names, levels; /* stacks */
 };
 
@@ -76,6 +76,8 @@ static bool is_dir(int at, const struct dirent *e)
 /* One that is there already is newer. */
 static int take_entry(struct merge *m, int from, const struct dirent *e)
 {
+    if (!is_dir(from, e) && m->copying)
+        return copy_entry(m->copy, from, m->target, e->d_name);
     if (!is_dir(from, e))
         return linkat(from, e->d_name, m->target, e->d_name, 0) < 0 && errno != EEXIST
                    ? -1
@@ -113,10 +115,12 @@ static int each_entry(struct merge *m, int dir,
 static int fill(struct merge *m)
 {
     level_of(m)->names = m->names.n;
-    for (int i = 0; i < m->count; i++)
+    for (int i = 0; i < m->count; i++) {
+        m->copying = m->copy && i == 0;
         if (m->layer[i].fd >= 0 && m->layer[i].level == m->level &&
             each_entry(m, m->layer[i].fd, take_entry) < 0)
             return -1;
+    }
     return 0;
 }
 
@@ -131,47 +135,13 @@ static int drop_whiteout(struct merge *m, int from, const struct dirent *e)
     return unlinkat(from, e->d_name, 0);
 }
 
-static bool wanted_xattr(const char *name)
-{
-    return (strncmp(name, "user.", 5) == 0 &&
-            strncmp(name, OVERLAY_XATTR, sizeof OVERLAY_XATTR - 1) != 0) ||
-           strncmp(name, "system.posix_acl_", 17) == 0;
-}
-
-static int copy_xattrs(int from, int to)
-{
-    static char names[XATTR_MAX], value[XATTR_MAX];
-    ssize_t n = flistxattr(from, names, sizeof names);
-    if (n < 0)
-        return errno == ENOTSUP ? 0 : -1;
-    for (const char *p = names; p < names + n; p += strlen(p) + 1) {
-        if (!wanted_xattr(p))
-            continue;
-        ssize_t size = fgetxattr(from, p, value, sizeof value);
-        if (size < 0 || fsetxattr(to, p, value, (size_t)size, 0) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-/* The merged directory becomes what the newest layer's is. */
-static int copy_attributes(int from, int to)
-{
-    struct stat st;
-    if (fstat(from, &st) < 0 || fchown(to, st.st_uid, st.st_gid) < 0 ||
-        copy_xattrs(from, to) < 0 || fchmod(to, st.st_mode & 07777) < 0)
-        return -1;
-    const struct timespec times[] = {st.st_atim, st.st_mtim};
-    return futimens(to, times);
-}
-
 static int finish_dir(struct merge *m)
 {
     if (!level_of(m)->based && each_entry(m, m->target, drop_whiteout) < 0)
         return -1;
     for (int i = 0; i < m->count; i++)
         if (m->layer[i].fd >= 0 && m->layer[i].level == m->level)
-            return copy_attributes(m->layer[i].fd, m->target);
+            return copy_attributes(i == 0 ? m->copy : NULL, m->layer[i].fd, m->target);
     return 0;
 }
 
@@ -263,19 +233,27 @@ static int walk(struct merge *m)
     return rc;
 }
 
-/* One tree of all layers: `path` below files/. */
-static int merge_tree(char **names, int count, int to, const char *path, bool based)
+static int open_layer(const char *name, const char *path)
 {
-    struct merge m = {.count = count, .target = -1};
+    char full[400];
+    if (strcmp(name, "/") == 0)
+        return open_dir(MERGE_TREE_FD, path);
+    snprintf(full, sizeof full, "%.200s/files/%.100s", name, path);
+    return open_dir(MERGE_FD, full);
+}
+
+/* One tree of all layers: `path` below files/. */
+static int merge_tree(const struct copy *copy, char **names, int to, const char *path,
+                      bool based)
+{
+    struct merge m = {.copy = copy, .target = -1};
     bool any = false;
     buf_init(&m.names, NAMES_MAX);
     buf_init(&m.levels, NAMES_MAX);
     buf_add(&m.levels, &(struct level){.based = based}, sizeof(struct level));
-    for (int i = 0; i < count; i++) {
-        char full[400];
-        snprintf(full, sizeof full, "%.200s/files/%.100s", names[i], path);
-        m.layer[i] = (struct layer){open_dir(MERGE_FD, full), 0};
-        any |= m.layer[i].fd >= 0;
+    for (; names[m.count]; m.count++) {
+        m.layer[m.count] = (struct layer){open_layer(names[m.count], path), 0};
+        any |= m.layer[m.count].fd >= 0;
     }
     int rc = 0;
     if (any && (mkdirat(to, path, 0755) < 0 || (m.target = open_dir(to, path)) < 0))
@@ -283,7 +261,7 @@ static int merge_tree(char **names, int count, int to, const char *path, bool ba
     if (any && rc == 0)
         rc = walk(&m);
     int saved = errno;
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < m.count; i++)
         fd_close(&m.layer[i].fd);
     fd_close(&m.target);
     buf_finish(&m.names);
@@ -292,27 +270,39 @@ static int merge_tree(char **names, int count, int to, const char *path, bool ba
     return rc;
 }
 
-int merge_main(int argc, char **argv)
+static int merge_all(int target, char **names, bool based)
 {
     /* Of sandbox/guest/mounts.c; the changes of a host workspace are no snapshot's. */
     static const char *const overlays[] = {"layers/0-upper", "layers/1-upper",
                                            "layers/2-upper"};
-    enum { FIRST = 4 };
-    int count = argc - FIRST;
-    if (count < 1 || count > MERGE_LAYERS_MAX)
+    struct copy copy;
+    bool copies = strcmp(names[0], "/") == 0;
+    if (mkdirat(target, "part", 0755) < 0 ||
+        (copies && copy_begin(&copy, MERGE_TREE_FD, target) < 0))
+        return -1;
+    const struct copy *first = copies ? &copy : NULL;
+    int part = open_dir(target, "part");
+    int rc = part < 0 ? -1 : merge_tree(first, names, part, "root", based);
+    if (rc == 0)
+        rc = mkdirat(part, "layers", 0755);
+    for (size_t i = 0; i < sizeof overlays / sizeof overlays[0] && rc == 0; i++)
+        rc = merge_tree(first, names, part, overlays[i], true);
+    if (copies)
+        copy_end(&copy);
+    return rc < 0 ? -1 : renameat(target, "part", target, "files");
+}
+
+int merge_main(int argc, char **argv)
+{
+    enum { FIRST = 4, NO_SPACE = 3 };
+    if (argc <= FIRST || argc - FIRST > MERGE_LAYERS_MAX)
         return 2;
-    bool image = strcmp(argv[3], "image") == 0;
     own_root_enter();
     umask(0);
     int target = open_dir(MERGE_FD, argv[2]);
-    if (target < 0 || mkdirat(target, "part", 0755) < 0)
+    if (target < 0)
         return 1;
-    int part = open_dir(target, "part");
-    if (part < 0 || merge_tree(argv + FIRST, count, part, "root", image) < 0 ||
-        mkdirat(part, "layers", 0755) < 0)
-        return errno == ENOSPC ? 3 : 1;
-    for (size_t i = 0; i < sizeof overlays / sizeof overlays[0]; i++)
-        if (merge_tree(argv + FIRST, count, part, overlays[i], true) < 0)
-            return errno == ENOSPC ? 3 : 1;
-    return renameat(target, "part", target, "files") < 0;
+    if (merge_all(target, argv + FIRST, strcmp(argv[3], "based") == 0) == 0)
+        return 0;
+    return errno == ENOSPC || errno == EDQUOT ? NO_SPACE : 1;
 }

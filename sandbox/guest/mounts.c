@@ -421,7 +421,7 @@ static void open_workspace_layers(struct mount_plan *plan)
     plan->workspace_upper = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-static int base_mounts(const struct mount_plan *plan, const char **ret_step)
+static int base_mounts(struct mount_plan *plan, const char **ret_step)
 {
     int files = plan->tree[TREE_FILES];
     char options[96];
@@ -439,6 +439,9 @@ static int base_mounts(const struct mount_plan *plan, const char **ret_step)
         return -1;
     if (make_layer(ROOT) < 0 || make_layer(LAYERS) < 0)
         return -1;
+    /* Nothing of the sandbox can reach it: pid 1 alone holds it. */
+    if (files < 0)
+        plan->top = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (plan->lowers[0] || plan->image[0])
         return root_overlay(plan, ret_step);
     *ret_step = "bind of the root";

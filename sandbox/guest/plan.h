@@ -34,6 +34,8 @@ struct mount_plan {
     bool workspace_readonly;
     bool workspace_overlay; /* what is written there stays in the sandbox */
     int workspace_upper;    /* where: a descriptor, once the mounts are made */
+    int top; /* what holds the root and the layers of one that is not kept: a
+              * descriptor, once the mounts are made; -1 */
     const char *host_name;
     /* Host directories, when there is no tree of them, or "": what is /workspace; what
      * holds the root itself, which is kept. */

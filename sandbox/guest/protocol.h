@@ -57,6 +57,8 @@ enum guest_type {
                     * -> GUEST_DONE or GUEST_FAILED */
     GUEST_CONNECT, /* struct guest_connect -> GUEST_CONNECTED or GUEST_FAILED */
     GUEST_HALT,    /* header only: ends every process but the guest -> GUEST_DONE */
+    GUEST_TREE,    /* header only: as GUEST_HALT -> GUEST_TREE_IS, or GUEST_FAILED where
+                    * its files are no tree of its own */
     GUEST_CHANGES, /* struct guest_changes, fd: a pipe that the report is written to
                     * (changes.c) -> GUEST_FAILED if it cannot begin */
     /* guest -> server */
@@ -67,8 +69,10 @@ enum guest_type {
     GUEST_DONE,    /* header only */
     GUEST_FAILED,  /* struct guest_failed + tail: text of the step that failed */
     GUEST_CONNECTED, /* header only + fd: a socket, connected or connecting */
-    GUEST_NETWORK,   /* id 0, after GUEST_READY; struct guest_network, fds: a UDP socket
-                      * if has_dns, then listeners for connections to the pool */
+    GUEST_TREE_IS, /* header only + fd: the directory that has root/ and layers/, while
+                    * nothing else runs */
+    GUEST_NETWORK, /* id 0, after GUEST_READY; struct guest_network, fds: a UDP socket
+                    * if has_dns, then listeners for connections to the pool */
 };
 
 /* Layers, as bits: what a sandbox has. Their names are in sandbox.h. */

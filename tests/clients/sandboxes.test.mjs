@@ -195,11 +195,48 @@ for (const owner of owners('sandboxes')) {
       await later.close();
     });
 
+    test('snapshots of sandboxes that are not kept', async () => {
+      const wire = await serve();
+      const mark = `7${process.pid}8.5`;
+      const all = `find /workspace /root /etc/own /usr/share/sandquay /usr/bin/tac -xdev -printf '%p %y %m %U %G %l %T@ %s ' \\( -type f -exec sha1sum -b {} \\; -o -printf '\\n' \\) 2>/dev/null | sed -E 's/ (d .*) [0-9]+ $/ \\1/' | sort`;
+      const usr = owner.name === 'root' ? 'mkdir -p /usr/share/sandquay/keep; rm -f /usr/bin/tac; chown 12:34 /usr/share/sandquay; echo x > owned; chown 33:44 owned; chown -h 5:6 odd/link;' : '';
+      const made = await wire.run(`set -e; mkdir odd shut; mkfifo odd/fifo; ln -s /etc/passwd odd/link; echo 1 > odd/a; ln odd/a odd/b; chmod 4755 odd/a; echo own > /etc/own; \
+        truncate -s 40M odd/sparse; printf end >> odd/sparse; head -c 3000000 /dev/urandom > odd/random; touch -d @1000000000 odd; echo x > shut/x; chmod 000 shut; ${usr} setsid sleep ${mark} & ${all}`);
+      assert.match(made.stdout, /\/workspace\/odd\/random f/);
+      const { snapshot } = await ask(wire, 'sandbox_snapshot', { sandbox: 'default' });
+      assert.deepEqual(marked(mark), []);
+      assert.match((await wire.run('cat odd/a')).notice, /resumed/i);
+      const { sandbox } = await ask(wire, 'sandbox_create', { snapshot });
+      assert.equal((await wire.run(all, { sandbox })).stdout, made.stdout);
+      assert.equal((await wire.run('[ odd/a -ef odd/b ] && stat -c %b odd/sparse', { sandbox })).stdout.length < 4, true);
+      /* One that lies upon others, and what is deleted in it. */
+      await wire.run('rm -r odd/a odd/sparse; rm -rf shut; mkdir shut; echo new > odd/new; rm /etc/own', { sandbox });
+      const after = (await wire.run(all, { sandbox })).stdout;
+      const second = await ask(wire, 'sandbox_snapshot', { sandbox });
+      await ask(wire, 'sandbox_create', { name: 'named', snapshot: second.snapshot });
+      assert.equal((await wire.run(all, { sandbox: 'named' })).stdout, after);
+      const fork = await ask(wire, 'sandbox_fork', { sandbox });
+      assert.equal((await wire.run(`cat odd/new; ls shut`, { sandbox: fork.sandbox })).stdout, 'new\n');
+      let last = second.snapshot;
+      for (let i = 0; i < 32; i++) {
+        const one = await ask(wire, 'sandbox_create', { snapshot: last });
+        if (i % 8 === 0) await wire.run(`echo ${i} > odd/${i}`, { sandbox: one.sandbox });
+        last = (await ask(wire, 'sandbox_snapshot', { sandbox: one.sandbox })).snapshot;
+        await ask(wire, 'sandbox_stop', { sandbox: one.sandbox, delete: true });
+      }
+      await ask(wire, 'sandbox_create', { name: 'far', snapshot: last });
+      assert.equal((await wire.run('cd odd; cat 0 8 16 24 new; ls; ls ../shut', { sandbox: 'far' })).stdout, '0\n8\n16\n24\nnew\n0\n16\n24\n8\nb\nfifo\nlink\nnew\nrandom\n');
+      for (const name of ['far', 'named', sandbox, fork.sandbox]) await ask(wire, 'sandbox_stop', { sandbox: name, delete: true });
+      for (const one of (await ask(wire, 'sandbox_snapshot', { action: 'list' })).snapshots) await ask(wire, 'sandbox_snapshot', { action: 'delete', snapshot: one.snapshot });
+      assert.deepEqual(readdirSync(path.join(state, 'snapshots')), []);
+      await wire.close();
+    });
+
     test('snapshots that are refused', async () => {
       const wire = await serve();
       await wire.run('echo x > f');
       const bad = [
-        ['sandbox_snapshot', {}], ['sandbox_snapshot', { sandbox: 'default' }], ['sandbox_snapshot', { action: 'delete' }],
+        ['sandbox_snapshot', {}], ['sandbox_snapshot', { action: 'delete' }],
         ['sandbox_fork', { sandbox: 'default' }], ['sandbox_fork', { sandbox: 'a/b' }], ['sandbox_snapshot', { sandbox: '..' }],
       ];
       for (const [tool, args] of bad) await assert.rejects(ask(wire, tool, args), { code: 'INVALID' }, JSON.stringify(args));
