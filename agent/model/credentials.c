@@ -175,6 +175,15 @@ static bool has_own_key(const struct credentials *c)
     return false;
 }
 
+/* Where a proxy inspects TLS: its CA. */
+static const char *find_ca(const struct credentials_offer *offer)
+{
+    const char *file = offer->variable(offer->ctx, "SSL_CERT_FILE");
+    if (!file || !file[0])
+        file = offer->variable(offer->ctx, "CURL_CA_BUNDLE");
+    return file && file[0] ? file : NULL;
+}
+
 static int find(struct credentials *c, const struct credentials_offer *offer,
                 struct err *err)
 {
@@ -195,6 +204,7 @@ static int find(struct credentials *c, const struct credentials_offer *offer,
         return err_set(err, ERR_NOT_FOUND, "there is no key for a model");
     if (base.n == 0)
         base = offer->gateway ? STR(BASE_URL_GATEWAY) : STR(BASE_URL_ANTHROPIC);
+    c->ca_file = find_ca(offer);
     c->anthropic = offer->gateway || base_url_is_anthropic(base);
     if (base_url_check(base, c->key || c->header_count, &base, err) < 0)
         return -1;
@@ -249,6 +259,7 @@ void credentials_use(struct credentials *c, struct model_config *config)
     config->renew_ctx = c;
     config->base_url = c->base_url;
     config->key = c->key;
+    config->ca_file = c->ca_file;
     config->key_source = c->source;
     config->headers = c->headers;
     config->header_count = c->header_count;

@@ -21,7 +21,8 @@ struct credentials {
     struct str base_url;
     struct str headers[CREDENTIALS_HEADERS_MAX];
     size_t header_count;
-    bool anthropic; /* it is Anthropic that is asked, or a gateway to it */
+    const char *ca_file; /* SSL_CERT_FILE or CURL_CA_BUNDLE, borrowed; or NULL */
+    bool anthropic;      /* it is Anthropic that is asked, or a gateway to it */
     /* Of the offer, to renew a profile's key; else NULL. */
     const char *(*variable)(void *ctx, const char *name);
     void *variable_ctx;

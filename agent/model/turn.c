@@ -244,6 +244,24 @@ static bool renew_key(struct turn *t)
     return true;
 }
 
+/* A prompt over the model's limit is told in two ways: as a reason to stop, and before
+ * the stream as an error that has no code of its own. Both are the first one here. */
+static bool is_context_full(const struct turn *t, struct json body)
+{
+    static const char words[] = "prompt is too long";
+    struct str message = json_raw(json_pointer(body, "/error/message"));
+    return t->status == 413 ||
+           (t->status == 400 && memmem(message.p, message.n, words, sizeof words - 1));
+}
+
+static void finish_full(struct turn *t)
+{
+    t->message.message.content = STR("[]");
+    t->message.message.stop = STOP_CONTEXT_FULL;
+    t->message.message.stop_text = STR("model_context_window_exceeded");
+    finish(t, NULL);
+}
+
 static void refused(struct turn *t)
 {
     struct arena a = {0};
@@ -263,7 +281,12 @@ static void refused(struct turn *t)
         err_remedy(&err, "is %.100s a server that speaks the Messages API?",
                    buf_cstr(&t->model->url));
     }
+    bool is_full = is_context_full(t, body);
     arena_finish(&a);
+    if (is_full) {
+        finish_full(t);
+        return;
+    }
     if (is_about_version(t)) {
         log_info("the server does not take anthropic-version %s: %s from now on",
                  t->model->version, MODEL_API_VERSION_OLD);

@@ -1,6 +1,7 @@
 // Whose model is asked, with which key: the environment, .env, profiles of ant, Vercel's gateway,
 // servers that want no key.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -94,6 +95,23 @@ describe('credentials of the agent', () => {
         ['1', '2'].map((n) => [`Bearer sk-ant-oat01-${n}`, 'oauth-2025-04-20', 'wrkspc_1']));
     } finally {
       await expiring.close();
+    }
+  });
+  test('a CA of one\'s own: SSL_CERT_FILE; without it, who speaks is not trusted', async () => {
+    const file = (name) => path.join(where.directory, name);
+    execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-keyout', file('key.pem'), '-out', file('cert.pem'),
+      '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'], { stdio: 'pipe' });
+    const secure = await modelServer([turn(say('Hello.'))], { key: readFileSync(file('key.pem')), cert: readFileSync(file('cert.pem')) });
+    const ask = (extra) => start(where, secure, ['hi'], { extra: { ...NONE, ANTHROPIC_API_KEY: 'key', ...extra } }).done;
+    try {
+      const trusted = await ask({ SSL_CERT_FILE: file('cert.pem') });
+      assert.deepEqual([trusted.code, trusted.stdout, secure.requests[0].headers.authorization], [0, 'Hello.\n', 'Bearer key'], trusted.stderr);
+      const stranger = await ask({ SSL_CERT_FILE: '', CURL_CA_BUNDLE: '' });
+      assert.equal(stranger.code, 5);
+      assert.match(stranger.stderr, /no trusted TLS connection[^]*SSL_CERT_FILE/);
+      assert.equal(secure.requests.length, 1);
+    } finally {
+      await secure.close();
     }
   });
   test('no key is in a message, in the session, in the sandbox or in argv', async () => {

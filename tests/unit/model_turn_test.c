@@ -133,11 +133,7 @@ static void given_up(void **state)
          "402 billing_error: pay",
          "billing",
          1},
-        {{.head = HEAD("413 Too Large"), .body = STR("<html>")},
-         ERR_LIMIT,
-         "413 (request req_9)",
-         "too long",
-         1},
+
         {{.head = HEAD("429 Too Many Requests") "\r\nretry-after: 86400",
           .body = ERROR("rate_limit_error", "tomorrow")},
          ERR_LIMIT,
@@ -188,6 +184,27 @@ static void given_up(void **state)
                      w.heard.err.msg, w.heard.err.remedy);
         assert_int_equal(w.server.requests, cases[i].requests);
         assert_int_equal(w.heard.agains, (int)cases[i].requests - 1);
+        tear_down(&w);
+    }
+}
+
+/* The prompt is over the model's limit: as if the model had said so. */
+static void context_full(void **state)
+{
+    (void)state;
+    const struct model_step steps[] = {
+        {.head = HEAD("400 Bad Request"),
+         .body = ERROR("invalid_request_error",
+                       "prompt is too long: 213462 tokens > 200000 maximum")},
+        {.head = HEAD("413 Payload Too Large"), .body = STR("<html>")},
+    };
+    for (size_t i = 0; i < COUNT(steps); i++) {
+        struct world w;
+        set_up(&w, &steps[i], 1);
+        run(&w);
+        assert_false(w.heard.failed);
+        assert_int_equal(w.heard.stop, STOP_CONTEXT_FULL);
+        assert_true(str_eq(buf_str(&w.heard.content), STR("[]")));
         tear_down(&w);
     }
 }
@@ -485,21 +502,14 @@ static void plain_http(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plain_turn),
-        cmocka_unit_test(retried),
-        cmocka_unit_test(given_up),
-        cmocka_unit_test(nobody_listens),
-        cmocka_unit_test(repeated),
-        cmocka_unit_test(stalled),
-        cmocka_unit_test(complete_but_open),
-        cmocka_unit_test(old_version),
-        cmocka_unit_test(cancelled),
-        cmocka_unit_test(cancelled_early),
-        cmocka_unit_test(what_is_sent),
-        cmocka_unit_test(renewed),
-        cmocka_unit_test(no_id),
-        cmocka_unit_test(too_long),
-        cmocka_unit_test(plain_http),
+        cmocka_unit_test(plain_turn),      cmocka_unit_test(retried),
+        cmocka_unit_test(given_up),        cmocka_unit_test(context_full),
+        cmocka_unit_test(nobody_listens),  cmocka_unit_test(repeated),
+        cmocka_unit_test(stalled),         cmocka_unit_test(complete_but_open),
+        cmocka_unit_test(old_version),     cmocka_unit_test(cancelled),
+        cmocka_unit_test(cancelled_early), cmocka_unit_test(what_is_sent),
+        cmocka_unit_test(renewed),         cmocka_unit_test(no_id),
+        cmocka_unit_test(too_long),        cmocka_unit_test(plain_http),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

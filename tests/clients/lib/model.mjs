@@ -3,6 +3,7 @@
 // Each request takes the next step of the script: a function of (body, response, number) that
 // returns what say(), call() and the like give, or has answered by itself.
 import http from 'node:http';
+import https from 'node:https';
 
 let ids = 0;
 const frame = (event, data) => `event: ${event}\ndata: ${JSON.stringify({ type: event, ...data })}\n\n`;
@@ -56,12 +57,12 @@ export function hang(response, blocks = []) {
 
 /**
  * Starts the server. {url, requests: [{headers, body, path}], close()}. script: a list of steps, the last
- * one repeated for ever; a step is a turn() or a function.
+ * one repeated for ever; a step is a turn() or a function. tls: {key, cert}.
  */
-export async function modelServer(script) {
+export async function modelServer(script, tls) {
   const requests = [];
   const waiting = [];
-  const server = http.createServer((request, response) => {
+  const server = (tls ? https : http).createServer(tls ?? {}, (request, response) => {
     const chunks = [];
     request.on('data', (chunk) => chunks.push(chunk));
     request.on('end', async () => {
@@ -78,7 +79,7 @@ export async function modelServer(script) {
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
-    url: `http://127.0.0.1:${server.address().port}`,
+    url: `${tls ? 'https://localhost' : 'http://127.0.0.1'}:${server.address().port}`,
     requests,
     /** Resolves when so many requests have come. */
     async seen(count) {
