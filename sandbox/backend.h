@@ -56,6 +56,7 @@ struct sandbox_backend {
     /* op->duration_ms; sets sandbox->expires_ms. NULL: the time is kept here. */
     void (*extend)(void *self, struct sandbox_op *op);
     void (*update)(void *self, struct sandbox_op *op); /* op->spec */
+    int (*discard)(void *self, const char *path, struct err *err);
     /* Ends its processes as stop does, then sandbox_op_add_snapshot() */
     void (*snapshot)(void *self, struct sandbox_op *op);
     void (*snapshots)(void *self, struct sandbox_op *op); /* as often as there are */

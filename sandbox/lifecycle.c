@@ -417,6 +417,13 @@ void snapshot_delete(struct sandboxes *set, uint64_t owner, struct str id,
     set->backend->snapshot_delete(set->impl, op);
 }
 
+int sandbox_discard(struct sandboxes *set, const char *path, struct err *err)
+{
+    if (!set->backend->discard)
+        return sandbox_unsupported(set, "removing a mounted directory", err);
+    return set->backend->discard(set->impl, path, err);
+}
+
 void sandbox_extend(struct sandboxes *set, uint64_t sandbox, uint64_t duration_ms,
                     sandbox_open_fn *fn, void *ctx)
 {

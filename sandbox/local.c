@@ -119,6 +119,7 @@ const struct sandbox_backend sandbox_local = {
     .expose = local_expose,
     .unexpose = local_unexpose,
     .connect = local_connect,
+    .discard = local_discard,
     .snapshot = local_snapshot,
     .snapshots = local_snapshots,
     .snapshot_delete = local_snapshot_delete,

@@ -219,6 +219,7 @@ void local_create(void *self, struct sandbox *sb);
 void local_stop(void *self, struct sandbox_op *op);
 void local_list(void *self, struct sandbox_op *op);
 void local_update(void *self, struct sandbox_op *op);
+int local_discard(void *self, const char *path, struct err *err);
 void local_snapshot(void *self, struct sandbox_op *op);
 /* The files of one that is not kept: takes tree, a directory. */
 void local_tree_came(struct box *box, struct sandbox_op *op, int tree);

@@ -265,6 +265,15 @@ static void sweep(struct local *l, struct sandbox_op *op)
         sandbox_op_done(op, NULL); /* the next start goes on with it */
 }
 
+int local_discard(void *self, const char *path, struct err *err)
+{
+    struct local *l = self;
+    if (local_store_throw(l->set, path, err) < 0)
+        return -1;
+    sweep(l, NULL);
+    return 0;
+}
+
 static void take_now(struct local *l, struct sandbox_op *op, struct local_hold *hold)
 {
     struct err err;

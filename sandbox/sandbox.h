@@ -191,9 +191,19 @@ typedef void sandbox_list_fn(void *ctx, const struct sandbox_info *infos, size_t
 void sandbox_open(struct sandboxes *set, uint64_t owner, struct str name,
                   sandbox_open_fn *fn, void *ctx);
 
+/* The same with these mounts, for a run that begins now. */
+void sandbox_open_with(struct sandboxes *set, uint64_t owner, struct str name,
+                       const struct sandbox_mount *mounts, size_t mount_count,
+                       sandbox_open_fn *fn, void *ctx);
+
 /* A new one. CONFLICT when the name exists, running or kept; INVALID (name, limits). */
 void sandbox_create(struct sandboxes *set, uint64_t owner,
                     const struct sandbox_spec *spec, sandbox_open_fn *fn, void *ctx);
+
+/* A directory that was mounted, and in which nothing works any more, goes away with all
+ * that sandboxed code has put there: out of sight at once, in its own time from the
+ * disk. Errors: UNAVAILABLE, IO. */
+int sandbox_discard(struct sandboxes *set, const char *path, struct err *err);
 
 /* A running one, by its number; NOT_FOUND. Valid until the loop runs on. */
 int sandbox_get(struct sandboxes *set, uint64_t sandbox, struct sandbox_info *ret_info,

@@ -320,6 +320,13 @@ static void add_user(struct sandbox *sb, uint64_t owner)
 void sandbox_open(struct sandboxes *set, uint64_t owner, struct str name,
                   sandbox_open_fn *fn, void *ctx)
 {
+    sandbox_open_with(set, owner, name, NULL, 0, fn, ctx);
+}
+
+void sandbox_open_with(struct sandboxes *set, uint64_t owner, struct str name,
+                       const struct sandbox_mount *mounts, size_t mount_count,
+                       sandbox_open_fn *fn, void *ctx)
+{
     struct err err;
     name = sandbox_plain_name(set, name);
     struct sandbox *sb = sandbox_find_named(set, owner, name);
@@ -330,7 +337,10 @@ void sandbox_open(struct sandboxes *set, uint64_t owner, struct str name,
     }
     bool fresh = !sb;
     if (fresh)
-        sb = sandbox_new(set, owner, &(struct sandbox_spec){.name = name});
+        sb = sandbox_new(set, owner,
+                         &(struct sandbox_spec){.name = name,
+                                                .mounts = mounts,
+                                                .mount_count = mount_count});
     add_waiter(sb, fn, ctx);
     add_user(sb, owner);
     if (fresh)

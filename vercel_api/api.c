@@ -5,6 +5,7 @@
 #include "base/module.h"
 #include "base/sha256.h"
 #include "vercel_api/domain.h"
+#include "vercel_api/drives.h"
 #include "vercel_api/private.h"
 #include "vercel_api/pty.h"
 #include "vercel_api/snapshots.h"
@@ -165,6 +166,10 @@ static endpoint_fn *const endpoints[ENDPOINTS] = {
     [SNAPSHOT_TREE] = snapshot_tree,
     [SNAPSHOT_GET] = snapshot_show,
     [SNAPSHOT_DELETE] = snapshot_remove,
+    [DRIVE_LIST] = drive_list_page,
+    [DRIVE_GET] = drive_show,
+    [DRIVE_MAKE] = drive_make,
+    [DRIVE_DELETE] = drive_remove,
 };
 
 /* -1: answered. */
@@ -197,13 +202,8 @@ static void on_body_end(void *ctx, struct http_exchange *ex)
     (void)ctx;
     struct request *r = ex->app;
     request_hold(r);
-    if (parse_body(r) == 0) {
-        if (endpoints[r->route.endpoint])
-            endpoints[r->route.endpoint](r);
-        else
-            api_fail(r, HTTP_BAD_REQUEST, "not_supported",
-                     "sandquay does not serve drives");
-    }
+    if (parse_body(r) == 0)
+        endpoints[r->route.endpoint](r);
     request_drop(r);
 }
 
@@ -275,7 +275,10 @@ static void server_free(struct vercel_api *api)
         free_if_over(r);
     }
     snapshots_free(api);
+    drives_free(api);
     pty_tickets_free(api);
+    fd_close(&api->drives_dir);
+    fd_close(&api->drive_records_dir);
     fd_close(&api->snapshots_dir);
     fd_close(&api->records_dir);
     fd_close(&api->state_dir);
@@ -316,7 +319,7 @@ static int open_state(struct vercel_api *api, struct err *err)
     }
     snapshots_load(api);
     records_load(api);
-    return 0;
+    return drives_open(api, err);
 }
 
 static int server_new(struct vercel_api **ret_api, struct loop *loop,
@@ -329,6 +332,7 @@ static int server_new(struct vercel_api **ret_api, struct loop *loop,
     api->set = config->sandboxes;
     api->any_token = config->token.n == 0;
     api->state_dir = api->records_dir = api->snapshots_dir = -1;
+    api->drives_dir = api->drive_records_dir = -1;
     sha256_init(&hash);
     sha256_add(&hash, config->token);
     sha256_end(&hash, api->token);

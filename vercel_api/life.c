@@ -2,7 +2,7 @@
  * for it waits (struct waiter). */
 #include "base/log.h"
 #include "base/mem.h"
-#include "vercel_api/private.h"
+#include "vercel_api/drives.h"
 #include "vercel_api/snapshots.h"
 #include <sys/sysinfo.h>
 #include <unistd.h>
@@ -194,7 +194,12 @@ static void on_updated(void *ctx, const struct sandbox_info *info,
         on_open(s, NULL, err);
         return;
     }
-    sandbox_open(set_of(s), API_OWNER, str_of(s->record->local), on_open, s);
+    struct arena arena = {0};
+    struct sandbox_mount mounts[DRIVE_MOUNTS_MAX];
+    size_t count = drives_mounts(s, &arena, mounts);
+    sandbox_open_with(set_of(s), API_OWNER, str_of(s->record->local), mounts, count,
+                      on_open, s);
+    arena_finish(&arena);
 }
 
 /* What create() wants of the record; strings live in *a. */
@@ -215,7 +220,10 @@ static void create(struct session *s)
     struct str env[ENV_ROOM];
     struct sandbox_spec spec;
     struct snapshot *snap = snapshot_find(s->record->api, str_of(s->source_snapshot));
+    struct sandbox_mount mounts[DRIVE_MOUNTS_MAX];
     make_spec(s, &arena, env, &spec);
+    spec.mounts = mounts;
+    spec.mount_count = drives_mounts(s, &arena, mounts);
     if (s->source_snapshot[0] && !snap) {
         struct err err;
         err_set(&err, ERR_NOT_FOUND, "Snapshot '%s' is not available.",
@@ -354,6 +362,7 @@ void session_free(struct session *s)
     loop_timer_free(s->timer);
     loop_later_free(s->later);
     commands_free(s);
+    mem_free(s->mounts);
     mem_free(s);
 }
 

@@ -1,6 +1,6 @@
 /* The objects of the API as they are answered: what is not known is left out (the SDK
  * refuses null), times are unix milliseconds. */
-#include "vercel_api/private.h"
+#include "vercel_api/drives.h"
 #include <stdio.h>
 
 static void key_time(struct json_writer *w, const char *key, uint64_t ms)
@@ -55,7 +55,7 @@ void object_sandbox(struct json_writer *w, const struct record *rec)
     key_text(w, "cwd", s->cwd);
     write_network(w, rec);
     key_json(w, "tags", rec->tags);
-    key_json(w, "mounts", rec->mounts);
+    drives_write_mounts(w, rec);
     if (rec->has_expiration)
         jw_key_i64(w, "snapshotExpiration", (int64_t)rec->expiration_ms);
     key_json(w, "keepLastSnapshots", rec->keep_last);

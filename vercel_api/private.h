@@ -63,6 +63,7 @@ struct session {
         stopped_ms, snapshotted_ms, timeout_ms;
     char source_snapshot[API_ID_MAX];
     unsigned vcpus;
+    char *mounts; /* JSON: the record's when it began, or NULL */
     char cwd[256];
     uint64_t sandbox; /* the running one of sandbox.h; 0: none */
     struct loop_timer *timer;
@@ -124,9 +125,10 @@ struct vercel_api {
     struct http_server *http;
     unsigned char token[32]; /* SHA-256 */
     bool any_token;
-    int state_dir, records_dir, snapshots_dir;
+    int state_dir, records_dir, snapshots_dir, drives_dir, drive_records_dir;
     struct record *records;
     struct snapshot *snapshots;
+    struct drive *drives;
     struct ticket *tickets;
     struct request *requests;
     struct visit *visits; /* domain.c */

@@ -96,6 +96,7 @@ struct session *session_new(struct record *rec)
     s->record = rec;
     s->status = SANDBOX_PENDING;
     s->vcpus = rec->vcpus;
+    record_text(&s->mounts, str_of(rec->mounts));
     s->timeout_ms = rec->timeout_ms;
     s->requested_ms = s->created_ms = s->updated_ms = api_now_ms();
     memcpy(s->source_snapshot, rec->snapshot, sizeof s->source_snapshot);

@@ -1,5 +1,6 @@
 /* /v2/sandboxes: the records. */
 #include "base/mem.h"
+#include "vercel_api/drives.h"
 #include "vercel_api/snapshots.h"
 
 static bool changes(const struct session *s)
@@ -25,6 +26,10 @@ static void fail_taken(struct request *r, struct str name)
 
 static void start_new(struct request *r, struct record *rec, struct str name)
 {
+    if (drives_admit(r, rec) < 0) {
+        record_free(rec);
+        return;
+    }
     if (!name.n)
         api_new_id(rec->name, "sandbox-", 12, ID_BASE36);
     session_start(session_new(rec), r, on_made);
@@ -123,7 +128,7 @@ static void try_to_open(struct request *r, struct record *rec)
     } else if (session_can_start(rec, &err) < 0) {
         api_fail(r, err.kind == ERR_NOT_FOUND ? HTTP_GONE : HTTP_BAD_REQUEST,
                  "snapshot_not_found", "%s", err.msg);
-    } else {
+    } else if (drives_admit(r, rec) == 0) {
         r->resumed = true;
         session_start(session_new(rec), r, on_made);
     }

@@ -1,7 +1,7 @@
 /* What create, fork and update say about a sandbox: first checked as a whole, then
  * taken, so that nothing is half changed. */
 #include "base/mem.h"
-#include "vercel_api/private.h"
+#include "vercel_api/drives.h"
 #include <stdio.h>
 
 enum {
@@ -205,15 +205,12 @@ static int check_source(struct json body, enum settings_of of, struct arena *a,
     return check_number(v, "depth", 1, INT32_MAX, false, err);
 }
 
-/* What is asked for and cannot be had here is refused, never ignored. */
-static int check_unserved(struct json body, struct arena *a, struct err *err)
+static int check_references(struct json body, struct arena *a, struct err *err)
 {
     struct str current = json_str(json_get(body, STR("currentSnapshotId")), a);
     if (current.n >= API_ID_MAX)
         return bad(err, "`currentSnapshotId` is no id");
-    if (given(body, "mounts") && json_len(json_get(body, STR("mounts"))) > 0)
-        return bad(err, "`mounts` are not served by this build of sandquay");
-    return 0;
+    return drives_check_mounts(json_get(body, STR("mounts")), a, err);
 }
 
 int settings_check(struct json body, enum settings_of of, struct arena *a,
@@ -232,7 +229,7 @@ int settings_check(struct json body, enum settings_of of, struct arena *a,
         return -1;
     if (check_source(body, of, a, err) < 0)
         return -1;
-    return check_unserved(body, a, err);
+    return check_references(body, a, err);
 }
 
 static void take_text(char **to, struct json body, const char *key, struct arena *a)

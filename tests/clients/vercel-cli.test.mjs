@@ -95,6 +95,16 @@ describe('the CLI', () => {
     assert.doesNotMatch(await works(['ls', '--all']), /one|two/);
   });
 
+  test('drives', async () => {
+    await works(['drives', 'get-or-create'], ['cache']);
+    assert.match(await works(['drives', 'list']), /cache/);
+    await works(['create', '--name', 'driven', '--mount', 'cache:/data']);
+    assert.equal((await sandbox(['exec'], ['driven', '--', 'sh', '-c', 'echo on > /data/f && cat /data/f'])).out.trim(), 'on');
+    await works(['rm'], ['driven']);
+    await works(['drives', 'delete'], ['cache']);
+    assert.doesNotMatch(await works(['drives', 'list']), /cache/);
+  });
+
   test('connect, on a terminal', { skip: !have('script') && 'there is no script(1)' }, async () => {
     await works(['create', '--name', 'shell']);
     const command = [process.execPath, '--import', redirect, bin, 'connect', ...scope, 'shell'].map((word) => `'${word}'`).join(' ');
