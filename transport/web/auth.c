@@ -14,7 +14,9 @@ static struct principal *principal_of(struct web_server *server,
         if (server->principals[i].number == token->number)
             return &server->principals[i];
     struct principal *p = &server->principals[server->principal_count++];
-    *p = (struct principal){.name = token->name, .number = token->number};
+    *p = (struct principal){.own_name = mem_strndup(token->name, strlen(token->name)),
+                            .number = token->number};
+    p->name = p->own_name;
     return p;
 }
 
@@ -41,6 +43,8 @@ void web_auth_finish(struct web_server *server)
         server->subjects = p->next;
         mem_free(p);
     }
+    for (size_t i = 0; i < server->principal_count; i++)
+        mem_free(server->principals[i].own_name);
     mem_free(server->principals);
     mem_free(server->tokens);
 }

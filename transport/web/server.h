@@ -13,6 +13,7 @@ enum {
 
 struct principal {
     const char *name;
+    char *own_name;  /* of the list's, which is not kept */
     uint32_t number; /* see web_owner() */
     uint32_t connections, requests, sessions;
     uint64_t body_bytes;

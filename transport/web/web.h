@@ -41,7 +41,9 @@ struct web_config {
     size_t tool_count;
     const struct listen_address *addresses;
     size_t address_count;
-    const struct web_token *tokens; /* none, and no authority: no token is asked for */
+    /* Not kept: of the tokens only digests are. None, and no authority: no token is
+     * asked for. */
+    const struct web_token *tokens;
     size_t token_count;
     const struct authority_entries *oauth; /* whose other tokens are; NULL: nobody's */
     struct authority *authority;
