@@ -142,6 +142,14 @@ describe('further servers', () => {
     server.closeAllConnections();
     server.close();
   });
+
+  test('neither a token nor other headers go over a network in the clear', async () => {
+    for (const headers of [{ Authorization: 'Bearer abc' }, { 'X-Api-Key': 'abc' }]) {
+      const clear = config('clear', { far: { type: 'http', url: 'http://192.0.2.1/mcp', headers } });
+      const run = await agent(where, [turn(say('ok'))], ['--mcp-config', clear, 'x']);
+      assert.match(run.stderr, /server far: http:\/\/192\.0\.2\.1\/mcp: .* in the clear/);
+    }
+  });
 });
 
 describe('a server that dies', () => {

@@ -361,12 +361,11 @@ static int open_connection(struct connection **ret_connection, struct loop *loop
                            struct client *client, const struct connector_config *config,
                            struct err *err)
 {
-    if (config->token && strncmp(config->url, "http:", 5) == 0 &&
-        !connector_is_local(config->url)) {
-        err_set(err, ERR_DENIED,
-                "%.150s: the token would go over the network in the "
-                "clear",
-                config->url);
+    if ((config->token || config->header_count) &&
+        strncmp(config->url, "http:", 5) == 0 && !connector_is_local(config->url)) {
+        err_set(err, ERR_DENIED, "%.150s: %s would go over the network in the clear",
+                config->url,
+                config->token ? "the token" : "headers, which may hold a secret,");
         return err_remedy(err, "use https:");
     }
     if (config->header_count > CONNECTOR_HEADERS_MAX)
