@@ -76,7 +76,8 @@ for (const [name, url] of Object.entries(urls)) {
       for (const [args, environment, words] of [
         [['--connect', url(), 'true'], { ...env, SANDQUAY_TOKEN: 'wrong-0123456789abcdef' }, /unauthorized|401/],
         [['--connect', url().replace(/:\d+/, ':1'), 'true'], env, /connect/i],
-        [['--connect', url().replace('127.0.0.1', '192.0.2.1'), 'true'], env, /in the clear/]]) {
+        [['--connect', url().replace('127.0.0.1', '192.0.2.1'), 'true'], env, /in the clear/],
+        [['--connect', url().replace('127.0.0.1', '192.0.2.1').replace('http:', 'HTTP:'), 'true'], env, /in the clear/]]) {
         const { status, stderr, stdout } = await exec(args, { environment }).ended;
         assert.equal(status, 125, stderr);
         assert.match(stderr, words);

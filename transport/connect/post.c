@@ -14,6 +14,7 @@
 #include "transport/connector.h"
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 enum {
     HEAD_TIMEOUT_MS = 70000, /* a server's longest silence before its answer */
@@ -362,7 +363,7 @@ static int open_connection(struct connection **ret_connection, struct loop *loop
                            struct err *err)
 {
     if ((config->token || config->header_count) &&
-        strncmp(config->url, "http:", 5) == 0 && !connector_is_local(config->url)) {
+        strncasecmp(config->url, "http:", 5) == 0 && !connector_is_local(config->url)) {
         err_set(err, ERR_DENIED, "%.150s: %s would go over the network in the clear",
                 config->url,
                 config->token ? "the token" : "headers, which may hold a secret,");
