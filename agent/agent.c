@@ -154,6 +154,7 @@ static void open_view(struct agent *a)
 {
     const struct agent_config *c = a->config;
     struct view_config view = {
+        .loop = a->loop,
         .out_fd = c->out_fd,
         .err_fd = c->err_fd,
         .verbose = c->verbose,
@@ -170,16 +171,14 @@ static void open_view(struct agent *a)
                   : view_json_new(&view, c->output == AGENT_STREAM_JSON);
 }
 
-static int set_up(struct agent *a, struct err *err)
+/* From here on Ctrl-C is ours. */
+static void watch_signals(struct agent *a)
 {
     static const int signums[SIGNALS] = {SIGINT, SIGTERM, SIGHUP};
-    if (loop_new(&a->loop, err) < 0)
-        return -1;
     for (size_t i = 0; i < SIGNALS; i++)
         a->signals[i] = loop_signal_new(a->loop, signums[i],
                                         i == 0 ? on_interrupt : on_end_signal, a);
     a->quit_later = loop_later_new(a->loop, on_quit, a);
-    return 0;
 }
 
 /* The session that is to be gone on with, if any, and the names of all things. */
@@ -226,11 +225,13 @@ static int open_servers(struct agent *a, struct err *err)
         .count = a->spec_count,
         .find = c->find,
         .find_ctx = c->ctx,
+        .open_ms = SERVERS_OPEN_MS,
         .ready = on_ready,
         .lost = on_server_lost,
         .said = on_server_said,
         .ctx = a,
     };
+    a->view->ops->waiting(a->view, "starting the servers");
     a->servers = servers_new(&config);
     wait_until(a, &a->ready);
     if (a->signum)
@@ -312,8 +313,9 @@ static int open_model(struct agent *a, struct err *err)
     return model_new(&a->model, a->loop, &a->model_config, err);
 }
 
-static int open_journal(struct agent *a, struct err *err)
+static void open_journal(struct agent *a)
 {
+    struct err err;
     const struct agent_config *c = a->config;
     struct journal_head head = {
         .directory = str_of(c->directory),
@@ -322,9 +324,10 @@ static int open_journal(struct agent *a, struct err *err)
         .tools = buf_str(&a->tools),
         .kept = str_of(a->kept),
     };
-    if (a->journal)
-        return 0;
-    return journal_create(&a->journal, c->state_dir, a->id, &head, err);
+    /* A disk that is full or read-only is no reason not to work. */
+    if (!a->journal &&
+        journal_create(&a->journal, c->state_dir, a->id, &head, &err) < 0)
+        note(a, "the session is not written down", "", &err);
 }
 
 /* By the name alone, whoever is asked: a gateway costs about the same. */
@@ -364,9 +367,9 @@ static int open_all(struct agent *a, struct err *err)
         mcp_config_read(&a->file, c->mcp_config, c->variable, c->ctx, err) < 0)
         return -1;
     if (open_session(a, err) < 0 || choose_access(a, err) < 0 ||
-        check_budget(a, err) < 0 || open_servers(a, err) < 0 ||
-        open_model(a, err) < 0 || open_journal(a, err) < 0)
+        check_budget(a, err) < 0 || open_servers(a, err) < 0 || open_model(a, err) < 0)
         return -1;
+    open_journal(a);
     struct view_start start = {
         .session = a->id,
         .model = a->model_name,
@@ -409,6 +412,7 @@ static void tell_end(struct agent *a, struct view_end *end)
 {
     end->session = a->id;
     end->model = a->model_name;
+    end->kept = a->config->keep && a->kept[0] && a->servers ? a->kept : NULL;
     if (a->schema.n && end->outcome == TASK_DONE) {
         end->is_json = is_json(end->text);
         if (!end->is_json)
@@ -528,6 +532,7 @@ static int converse(struct agent *a)
     };
     snprintf(history, sizeof history, "%s/history", a->config->state_dir);
     a->prompt = prompt_new(&config);
+    say(a, "what is to be done? /help tells more, Ctrl-D leaves");
     for (bool leave = false; !leave && !a->signum;) {
         switch (prompt_read(a->prompt, &a->input)) {
         case PROMPT_EOF:
@@ -555,8 +560,7 @@ static void tear_down(struct agent *a)
     servers_free(a->servers);
     approval_free(a->approval);
     journal_close(a->journal);
-    if (a->view)
-        a->view->ops->close(a->view);
+    a->view->ops->close(a->view);
     catalog_finish(&a->catalog);
     conversation_finish(&a->conversation);
     mcp_config_finish(&a->file);
@@ -568,8 +572,7 @@ static void tear_down(struct agent *a)
     loop_later_free(a->quit_later);
     for (size_t i = 0; i < SIGNALS; i++)
         loop_signal_free(a->signals[i]);
-    if (a->loop)
-        loop_free(a->loop);
+    loop_free(a->loop);
 }
 
 /* It could not begin. */
@@ -578,10 +581,7 @@ static int fail(struct agent *a, const struct err *err)
     struct view_end end = {.outcome = TASK_NOT_BEGUN, .err = err};
     if (a->signum)
         return AGENT_EXIT_SIGNALLED + a->signum;
-    if (a->view)
-        tell_end(a, &end);
-    else
-        log_error("%s", err->msg);
+    tell_end(a, &end);
     return err->kind == ERR_INVALID ? AGENT_EXIT_USE : AGENT_EXIT_CANNOT;
 }
 
@@ -589,6 +589,10 @@ static int agent_run(const struct agent_config *config)
 {
     struct agent a = {.config = config};
     struct err err;
+    if (loop_new(&a.loop, &err) < 0) {
+        log_error("%s", err.msg);
+        return AGENT_EXIT_CANNOT;
+    }
     buf_init(&a.system, SYSTEM_MAX);
     buf_init(&a.tools, TOOLS_MAX);
     buf_init(&a.schema, SCHEMA_MAX);
@@ -599,8 +603,12 @@ static int agent_run(const struct agent_config *config)
     int status = 0;
     bool talks = !config->task && config->output == AGENT_TEXT &&
                  isatty(config->in_fd) && isatty(config->err_fd);
-    if ((!talks && take_input(&a, &err) < 0) || set_up(&a, &err) < 0 ||
-        open_all(&a, &err) < 0)
+    int rc = talks ? 0 : take_input(&a, &err);
+    if (rc == 0) {
+        watch_signals(&a);
+        rc = open_all(&a, &err);
+    }
+    if (rc < 0)
         status = fail(&a, &err);
     else
         status = talks ? converse(&a) : run_task(&a);

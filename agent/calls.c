@@ -2,7 +2,9 @@
 #include "base/json_write.h"
 #include "base/mem.h"
 
-enum { RESULTS_MAX = 256 * 1024 * 1024 };
+#define SILENT "the server gave neither an answer nor progress for 10 minutes"
+
+enum { RESULTS_MAX = 256 * 1024 * 1024, SILENCE_MS = 10 * 60 * 1000 };
 
 struct row {
     struct calls *all;
@@ -10,9 +12,9 @@ struct row {
     bool input_invalid;
     const struct catalog_tool *tool; /* NULL: unknown */
     struct buf result;
-    uint64_t number; /* of the request; 0: none is under way */
-    uint64_t start_ms;
-    bool approved, started, done, lost;
+    uint64_t number;            /* of the request; 0: none is under way */
+    struct loop_timer *silence; /* of a server that does not answer */
+    bool approved, started, done, lost, silent;
 };
 
 struct calls {
@@ -31,8 +33,9 @@ static void finish(struct row *row)
     struct calls *c = row->all;
     row->done = true;
     row->number = 0;
+    loop_timer_stop(row->silence);
     row->shown.result = buf_str(&row->result);
-    row->shown.duration_ms = loop_now_ms(c->config.loop) - row->start_ms;
+    row->shown.duration_ms = loop_now_ms(c->config.loop) - row->shown.start_ms;
     c->config.view->ops->result(c->config.view, &row->shown);
     if (--c->left == 0 && !c->cancelled)
         loop_later_ask(c->step);
@@ -50,6 +53,7 @@ static void on_progress(void *ctx, struct str message)
 {
     struct row *row = ctx;
     struct view *view = row->all->config.view;
+    loop_timer_start(row->silence, SILENCE_MS);
     view->ops->progress(view, &row->shown, message);
 }
 
@@ -60,12 +64,21 @@ static void on_result(void *ctx, struct json result, const struct err *err)
     if (err) {
         row->lost = err->kind == ERR_UNAVAILABLE;
         finish_error(row, row->all->cancelled ? STR("cancelled by the user")
+                          : row->silent       ? STR(SILENT)
                                               : str_of(err->msg));
         return;
     }
     jw_init(&w, &row->result);
     result_write(&w, row->shown.id, result, &row->shown.facts);
     finish(row);
+}
+
+/* Nobody need wait for ever: unattended, there is no Ctrl-C. */
+static void on_silence(void *ctx)
+{
+    struct row *row = ctx;
+    row->silent = true;
+    servers_cancel(row->all->config.servers, row->tool->server, row->number);
 }
 
 /* What the model wrote is no JSON object: it gets to see that. */
@@ -97,7 +110,7 @@ static void run(struct row *row)
 {
     struct calls *c = row->all;
     row->started = true;
-    row->start_ms = loop_now_ms(c->config.loop);
+    row->shown.start_ms = loop_now_ms(c->config.loop);
     c->config.view->ops->call(c->config.view, &row->shown);
     if (row->input_invalid) {
         answer_invalid(row);
@@ -114,6 +127,7 @@ static void run(struct row *row)
             .done = on_result,
             .ctx = row,
         };
+        loop_timer_start(row->silence, SILENCE_MS);
         uint64_t number = servers_send(c->config.servers, &call);
         if (!row->done)
             row->number = number;
@@ -186,6 +200,7 @@ static void take(struct calls *c, const struct message_block *block)
     row->input_invalid = block->input_invalid;
     row->tool = catalog_find(c->config.catalog, row->shown.name);
     row->shown.telling = telling(row, &c->arena);
+    row->silence = loop_timer_new(c->config.loop, on_silence, row);
     buf_init(&row->result, RESULTS_MAX);
 }
 
@@ -214,7 +229,7 @@ void calls_cancel(struct calls *c)
         if (row->done)
             continue;
         if (!row->started)
-            row->start_ms = loop_now_ms(c->config.loop);
+            row->shown.start_ms = loop_now_ms(c->config.loop);
         if (row->number)
             servers_cancel(c->config.servers, row->tool->server, row->number);
         if (!row->done)
@@ -226,8 +241,10 @@ void calls_free(struct calls *c)
 {
     if (!c)
         return;
-    for (size_t i = 0; i < c->count; i++)
+    for (size_t i = 0; i < c->count; i++) {
+        loop_timer_free(c->rows[i].silence);
         buf_finish(&c->rows[i].result);
+    }
     loop_later_free(c->step);
     buf_finish(&c->results);
     arena_finish(&c->arena);

@@ -219,6 +219,7 @@ static int take_server(struct reading *r, struct str name, struct json entry)
         return 0;
     struct server_spec *spec = &c->specs[c->count];
     *spec = (struct server_spec){.name = arena_dup(&c->arena, name).p};
+    spec->prefix = spec->name;
     bool url = json_present(json_get(entry, STR("url")));
     bool command = json_present(json_get(entry, STR("command")));
     int rc = url == command

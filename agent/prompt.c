@@ -7,6 +7,7 @@
 #include <histedit.h>
 #include <locale.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@ struct prompt {
     FILE *in, *out;
     struct inherited keys; /* the same terminal, of our own and without blocking */
     struct loop_io *io;
+    struct loop_signal *resized;
     mbstate_t partial; /* of a character whose bytes are still coming */
     bool interrupted, ready, continued;
 };
@@ -78,6 +80,13 @@ static char *prompt_text(EditLine *edit)
     return text;
 }
 
+static void on_resized(void *ctx, int signum)
+{
+    struct prompt *p = ctx;
+    (void)signum;
+    el_resize(p->edit);
+}
+
 static void open_history(struct prompt *p)
 {
     HistEvent event;
@@ -106,6 +115,7 @@ struct prompt *prompt_new(const struct prompt_config *config)
     el_set(p->edit, EL_SIGNAL, 0);
     el_set(p->edit, EL_GETCFN, next_character);
     open_history(p);
+    p->resized = loop_signal_new(config->loop, SIGWINCH, on_resized, p);
     return p;
 }
 
@@ -123,6 +133,7 @@ void prompt_free(struct prompt *p)
     fclose(p->out);
     inherited_restore(&p->keys);
     loop_io_free(p->io);
+    loop_signal_free(p->resized);
     mem_free(p);
 }
 

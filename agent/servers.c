@@ -35,6 +35,7 @@ struct servers {
     struct server *rows;
     size_t waiting; /* for servers to become ready, or fail */
     struct loop_later *ready;
+    struct loop_timer *patience;
     bool freeing;
 };
 
@@ -260,9 +261,22 @@ static void start(struct server *s)
         client_open(s->client, on_open, s);
 }
 
+/* What it says later is not listened to. */
+static void on_impatient(void *ctx)
+{
+    struct servers *s = ctx;
+    struct err err;
+    err_set(&err, ERR_TIMEOUT, "it has not answered within %llu s",
+            (unsigned long long)s->config.open_ms / 1000);
+    for (size_t i = 0; i < s->config.count; i++)
+        if (!s->rows[i].ready)
+            fail(&s->rows[i], &err);
+}
+
 static void on_ready(void *ctx)
 {
     struct servers *s = ctx;
+    loop_timer_stop(s->patience);
     s->config.ready(s->config.ctx);
 }
 
@@ -271,6 +285,8 @@ struct servers *servers_new(const struct servers_config *config)
     struct servers *s = mem_new(struct servers);
     s->config = *config;
     s->ready = loop_later_new(config->loop, on_ready, s);
+    s->patience = loop_timer_new(config->loop, on_impatient, s);
+    loop_timer_start(s->patience, config->open_ms);
     s->rows = mem_zalloc((config->count + 1) * sizeof s->rows[0]);
     s->waiting = config->count;
     for (size_t i = 0; i < config->count; i++) {
@@ -301,6 +317,7 @@ void servers_free(struct servers *s)
         mem_free(row->instructions);
     }
     loop_later_free(s->ready);
+    loop_timer_free(s->patience);
     mem_free(s->rows);
     mem_free(s);
 }
@@ -338,8 +355,7 @@ static void fill_from(struct server *row, size_t number, struct catalog *catalog
     if (json_parse(&doc, &a, buf_str(&list), &err) == 0)
         for (struct json tool = json_first(json_root(&doc)); json_present(tool);
              tool = json_next(tool))
-            if (catalog_add(catalog, number, row->spec->own ? NULL : row->spec->name,
-                            tool, &err) < 0)
+            if (catalog_add(catalog, number, row->spec->prefix, tool, &err) < 0)
                 log_warn("ignoring a tool of %s: %s", row->spec->name, err.msg);
     buf_finish(&list);
     arena_finish(&a);

@@ -7,17 +7,18 @@
 #include "net/loop.h"
 #include "transport/peer.h"
 
-enum { SERVERS_MAX = 64 };
+enum { SERVERS_MAX = 64, SERVERS_OPEN_MS = 60 * 1000 };
 
 /* Which server, and how to reach it; borrowed for its life. */
 struct server_spec {
     const char *name;
+    const char *prefix; /* of its tools' names; NULL: they keep theirs */
     const char *const *argv, *const *env; /* a child, or: */
     const char *url;
     const struct secret *token;
     const struct str *headers; /* "Name: value" */
     size_t header_count;
-    /* The agent's own: its tools keep their names, its child is of our version. */
+    /* The child that is ours: its tools may be called without a question. */
     bool own;
 };
 
@@ -30,6 +31,7 @@ struct servers_config { /* borrowed */
     int (*find)(void *ctx, bool http, const struct connector **ret_connector,
                 struct err *err); /* as in peer_config */
     void *find_ctx;
+    uint64_t open_ms; /* then one that has not listed its tools has failed */
     /* All are open and listed, or have failed. Once, after servers_new(). */
     void (*ready)(void *ctx);
     /* A server cannot be had, or is lost. */

@@ -204,7 +204,7 @@ static void on_done(void *ctx, const struct message *m, const struct err *err)
     bool goes_on = calls || m->stop == STOP_PAUSE_TURN || m->stop == STOP_COMPACTION;
     take_usage(t, &m->usage);
     take_text(t, m);
-    view->ops->message(view, m, !goes_on);
+    view->ops->message(view, m, !goes_on && m->stop != STOP_REFUSAL);
     if (m->stop == STOP_REFUSAL) {
         take_refusal(t, m);
         return;
@@ -270,6 +270,7 @@ static void on_next(void *ctx)
         return;
     }
     t->turns++;
+    t->config.calls.view->ops->waiting(t->config.calls.view, "asking the model");
     t->turn = model_turn(t->config.model, conversation_json(t->config.conversation),
                          &events, t);
 }

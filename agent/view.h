@@ -3,6 +3,7 @@
 #include "agent/model/message.h"
 #include "agent/result.h"
 #include "base/buf.h"
+#include "net/loop.h"
 
 /* How a task came to its end; docs/agent.md lists the exit codes. */
 enum task_outcome {
@@ -33,6 +34,7 @@ struct view_call {
     struct str telling;  /* the argument that tells most; may be empty */
     struct str result;   /* the tool_result block, once it has one */
     struct result_facts facts;
+    uint64_t start_ms; /* of the loop's clock */
     uint64_t duration_ms;
 };
 
@@ -46,6 +48,7 @@ struct view_end {
     double dollars;
     uint64_t duration_ms;
     const char *session, *model;
+    const char *kept;        /* what outlives the agent; or NULL */
     struct str stop_details; /* of a refusal: JSON */
     bool is_json;            /* the answer was to be JSON, and is */
 };
@@ -54,6 +57,8 @@ struct view;
 
 struct view_ops {
     void (*start)(struct view *v, const struct view_start *start);
+    /* Something is waited for, e.g. the model: what ("asking claude-opus-5-5"). */
+    void (*waiting)(struct view *v, const char *what);
     void (*text)(struct view *v, struct str delta);
     void (*thinking)(struct view *v, struct str delta);
     void (*writing)(struct view *v, struct str tool); /* the model writes a call */
@@ -76,6 +81,7 @@ struct view {
 };
 
 struct view_config {
+    struct loop *loop;
     int out_fd, err_fd;
     bool verbose, thinking;
     bool out_terminal, err_terminal;

@@ -63,6 +63,12 @@ static void on_start(struct view *v, const struct view_start *start)
     arena_finish(&a);
 }
 
+static void on_waiting(struct view *v, const char *what)
+{
+    (void)v;
+    (void)what;
+}
+
 static void put_delta(struct json_view *j, const char *kind, struct str delta)
 {
     struct json_writer w;
@@ -230,6 +236,8 @@ static void on_end(struct view *v, const struct view_end *end)
         jw_key_raw(&w, "stop_details", end->stop_details);
     jw_key_cstr(&w, "session_id", end->session);
     jw_key_cstr(&w, "model", end->model);
+    if (end->kept)
+        jw_key_cstr(&w, "kept", end->kept);
     jw_key_i64(&w, "num_turns", end->turns);
     jw_key_i64(&w, "duration_ms", (int64_t)end->duration_ms);
     jw_key(&w, "usage");
@@ -252,6 +260,7 @@ struct view *view_json_new(const struct view_config *config, bool stream)
 {
     static const struct view_ops ops = {
         .start = on_start,
+        .waiting = on_waiting,
         .text = on_text,
         .thinking = on_thinking,
         .writing = on_writing,

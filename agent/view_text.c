@@ -11,6 +11,7 @@
 enum {
     RUNNING_MAX = 64,
     LINE_MAX_BYTES = 4096,
+    TICK_MS = 1000,
     HELD_MAX = 64 * 1024 * 1024,
     VERBOSE_LINES = 200,
     COLUMNS = 80,
@@ -24,8 +25,11 @@ struct text_view {
     struct buf held;    /* text of this turn, when stdout is no terminal */
     struct buf scratch; /* what is being put together */
     bool mid_line;      /* the cursor stands behind text */
-    bool live;          /* there is a line that is not final */
-    bool thought;       /* what stands there was thought */
+    bool live;          /* there is a line that is not final: */
+    struct buf name, telling, line;
+    uint64_t since_ms;        /* what it tells of has begun */
+    struct loop_timer *ticks; /* of its seconds */
+    bool thought;             /* what stands there was thought */
     bool gone;
     const struct view_call *running[RUNNING_MAX];
     size_t running_count;
@@ -73,9 +77,12 @@ static size_t columns(const struct text_view *t)
 
 static void erase_live(struct text_view *t)
 {
-    if (t->live)
-        put(t, t->config.err_fd, STR(ERASE));
+    if (!t->live)
+        return;
+    put(t, t->config.err_fd, STR(ERASE));
     t->live = false;
+    buf_reset(&t->name, LINE_MAX_BYTES);
+    loop_timer_stop(t->ticks);
 }
 
 /* The next thing begins on a line of its own. */
@@ -110,32 +117,77 @@ static size_t add_title(struct text_view *t, const struct view_call *call, size_
     return used;
 }
 
+static void redraw(struct text_view *t)
+{
+    struct view_call title = {.name = buf_str(&t->name),
+                              .telling = buf_str(&t->telling)};
+    uint64_t seconds = (loop_now_ms(t->config.loop) - t->since_ms) / 1000;
+    size_t room = columns(t) - 3;
+    struct buf more;
+    buf_init(&more, 128);
+    if (t->running_count > 1)
+        buf_addf(&more, " (+%zu)", t->running_count - 1);
+    if (seconds)
+        buf_addf(&more, "%s%llu s", dot(t), (unsigned long long)seconds);
+    size_t taken = shown_cells(buf_str(&more));
+    buf_addz(&t->scratch, ERASE);
+    buf_addz(&t->scratch, glyph(t, "\xe2\x96\xb8 ", "> "));
+    size_t used = taken + add_title(t, &title, (t->line.n ? room / 2 : room) - taken);
+    buf_adds(&t->scratch, buf_str(&more));
+    if (t->line.n && used + 8 < room) {
+        buf_addz(&t->scratch, dot(t));
+        colour(t, DIM);
+        shown_add_line(&t->scratch, buf_str(&t->line), room - used - 3);
+        colour(t, PLAIN);
+    }
+    put_scratch(t, t->config.err_fd);
+    buf_finish(&more);
+    loop_timer_start(t->ticks, TICK_MS);
+}
+
+static void on_tick(void *ctx)
+{
+    struct text_view *t = ctx;
+    if (t->live)
+        redraw(t);
+}
+
+static void replace(struct buf *b, struct str text)
+{
+    buf_reset(b, LINE_MAX_BYTES);
+    buf_adds(b, (struct str){text.p, text.n < b->max ? text.n : b->max});
+}
+
 /* The line of what happens now, without the newline that would make it final. */
 static void draw(struct text_view *t, struct str name, struct str telling,
-                 struct str line)
+                 struct str line, uint64_t since_ms)
 {
     if (!t->config.err_terminal)
         return;
     if (t->mid_line)
         begin_line(t);
-    struct view_call title = {.name = name, .telling = telling};
-    size_t room = columns(t) - 3;
-    buf_addz(&t->scratch, ERASE);
-    buf_addz(&t->scratch, glyph(t, "\xe2\x96\xb8 ", "> "));
-    size_t used = add_title(t, &title, line.n ? room / 2 : room);
-    if (t->running_count > 1) {
-        size_t before = t->scratch.n;
-        buf_addf(&t->scratch, " (+%zu)", t->running_count - 1);
-        used += t->scratch.n - before;
-    }
-    if (line.n && used + 8 < room) {
-        buf_addz(&t->scratch, dot(t));
-        colour(t, DIM);
-        shown_add_line(&t->scratch, line, room - used - 3);
-        colour(t, PLAIN);
-    }
-    put_scratch(t, t->config.err_fd);
+    replace(&t->name, name);
+    replace(&t->telling, telling);
+    replace(&t->line, line);
+    t->since_ms = since_ms;
     t->live = true;
+    redraw(t);
+}
+
+static void draw_call(struct text_view *t, const struct view_call *call,
+                      struct str line)
+{
+    draw(t, call->name, call->telling, line, call->start_ms);
+}
+
+static void draw_now(struct text_view *t, struct str what, struct str of_what)
+{
+    draw(t, what, of_what, (struct str){0}, loop_now_ms(t->config.loop));
+}
+
+static void on_waiting(struct view *v, const char *what)
+{
+    draw_now(of(v), str_of(what), (struct str){0});
 }
 
 static void on_start(struct view *v, const struct view_start *start)
@@ -167,8 +219,8 @@ static void on_thinking(struct view *v, struct str delta)
 {
     struct text_view *t = of(v);
     if (!t->config.thinking) {
-        if (!t->live && !t->mid_line)
-            draw(t, STR("thinking"), (struct str){0}, (struct str){0});
+        if (!t->mid_line && !str_eq(buf_str(&t->name), STR("thinking")))
+            draw_now(t, STR("thinking"), (struct str){0});
         return;
     }
     if (t->live || !t->thought)
@@ -183,7 +235,7 @@ static void on_thinking(struct view *v, struct str delta)
 
 static void on_writing(struct view *v, struct str tool)
 {
-    draw(of(v), tool, STR("..."), (struct str){0});
+    draw_now(of(v), tool, STR("..."));
 }
 
 static void add_time(struct buf *to, uint64_t ms)
@@ -254,12 +306,12 @@ static void on_call(struct view *v, const struct view_call *call)
     struct text_view *t = of(v);
     if (t->running_count < RUNNING_MAX)
         t->running[t->running_count++] = call;
-    draw(t, call->name, call->telling, (struct str){0});
+    draw_call(t, call, (struct str){0});
 }
 
 static void on_progress(struct view *v, const struct view_call *call, struct str line)
 {
-    draw(of(v), call->name, call->telling, line);
+    draw_call(of(v), call, line);
 }
 
 static void forget(struct text_view *t, const struct view_call *call)
@@ -383,10 +435,8 @@ static void on_result(struct view *v, const struct view_call *call)
     buf_finish(&end);
     if (t->config.verbose)
         put_details(t, call);
-    if (t->running_count) {
-        const struct view_call *other = t->running[t->running_count - 1];
-        draw(t, other->name, other->telling, (struct str){0});
-    }
+    if (t->running_count)
+        draw_call(t, t->running[t->running_count - 1], (struct str){0});
 }
 
 static void on_note(struct view *v, struct str text)
@@ -462,6 +512,13 @@ static void on_end(struct view *v, const struct view_end *end)
         buf_addc(&t->scratch, '\n');
         put_scratch(t, t->config.err_fd);
     }
+    if (end->kept) {
+        buf_addf(&t->scratch,
+                 "sandquay agent: the sandbox is kept: sandquay agent --resume %s, "
+                 "sandquay shell %s, sandquay rm %s\n",
+                 end->session, end->kept, end->kept);
+        put_scratch(t, t->config.err_fd);
+    }
     if ((!t->config.err_terminal && !t->config.verbose) || end->turns == 0)
         return;
     colour(t, DIM);
@@ -483,6 +540,10 @@ static void on_close(struct view *v)
     begin_line(t);
     buf_finish(&t->held);
     buf_finish(&t->scratch);
+    buf_finish(&t->name);
+    buf_finish(&t->telling);
+    buf_finish(&t->line);
+    loop_timer_free(t->ticks);
     mem_free(t);
 }
 
@@ -490,6 +551,7 @@ struct view *view_text_new(const struct view_config *config)
 {
     static const struct view_ops ops = {
         .start = on_start,
+        .waiting = on_waiting,
         .text = on_text,
         .thinking = on_thinking,
         .writing = on_writing,
@@ -508,5 +570,9 @@ struct view *view_text_new(const struct view_config *config)
     t->config = *config;
     buf_init(&t->held, HELD_MAX);
     buf_init(&t->scratch, 3 * HELD_MAX);
+    buf_init(&t->name, LINE_MAX_BYTES);
+    buf_init(&t->telling, LINE_MAX_BYTES);
+    buf_init(&t->line, LINE_MAX_BYTES);
+    t->ticks = loop_timer_new(config->loop, on_tick, t);
     return &t->view;
 }

@@ -1,12 +1,12 @@
 // The agent: a scripted model, the real server, the real sandbox.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { agent, lines, place, start } from './lib/agent.mjs';
 import { call, callRaw, hang, modelServer, results, say, think, turn } from './lib/model.mjs';
-import { sandquay } from './lib/product.mjs';
+import { sandquay, until } from './lib/product.mjs';
 
 const where = place('agent');
 const work = () => [
@@ -283,6 +283,60 @@ describe('what goes in', () => {
   });
 });
 
+describe('what is seen', () => {
+  test('--verbose: all that goes in and comes out, tokens and request ids', async () => {
+    const run = await agent(where, [turn(call('execute_command', { command: 'echo one; echo two; echo bad >&2' })), turn(say('ok'))], ['--verbose', 'x']);
+    assert.equal(run.stdout, 'ok\n');
+    assert.match(run.stderr, /session \d+-\d+-[0-9a-f]+, model claude-opus-5-5/);
+    assert.match(run.stderr, /^  command: echo one; echo two; echo bad >&2$/m);
+    assert.match(run.stderr, /^  stdout:\n    one\n    two\n/m);
+    assert.match(run.stderr, /claude-opus-5-5: 100 tokens in, 20 out, req_1/);
+    assert.match(run.stderr, /2 turns · 200 tokens in, 40 out · \$0\.0016 · /);
+  });
+
+  test('--thinking show', async () => {
+    const script = () => [turn([think('Two and two, hm.'), say('four')])];
+    const shown = await agent(where, script(), ['--thinking', 'show', 'x']);
+    assert.deepEqual([shown.stdout, shown.stderr.trim()], ['four\n', 'Two and two, hm.']);
+    assert.equal(shown.requests[0].body.thinking.display, 'summarized');
+    const hidden = await agent(where, script(), ['x']);
+    assert.deepEqual([hidden.stdout, hidden.stderr, hidden.requests[0].body.thinking], ['four\n', '', undefined]);
+  });
+
+  test('a turn whose stream breaks is asked for again; what it said is void', async () => {
+    const run = await agent(where, [
+      (body, response) => { hang(response, [say('half an ans')]); response.end(); },
+      turn(say('a whole answer')),
+    ], ['x']);
+    assert.deepEqual([run.code, run.stdout, run.requests.length], [0, 'a whole answer\n', 2], run.stderr);
+    assert.match(run.stderr, /the turn is repeated in/);
+    assert.doesNotMatch(run.stderr, /half/);
+  });
+
+  test('a state directory that cannot be written costs the session only', async () => {
+    const run = await agent(where, [turn(say('ok'))], ['x'], { extra: { XDG_STATE_HOME: '/proc/self/no' } });
+    assert.deepEqual([run.code, run.stdout], [0, 'ok\n'], run.stderr);
+    assert.match(run.stderr, /the session is not written down/);
+  });
+
+  for (const scheme of ['http', 'ws']) {
+    test(`--connect over ${scheme}: another server's tools, which are asked about`, async () => {
+      const server = spawn(sandquay, ['serve', '--listen', '127.0.0.1:0', '--token-env', 'T'], { env: { ...process.env, T: 'a-token-of-16-chars' }, cwd: where.directory, stdio: ['ignore', 'ignore', 'pipe'] });
+      let said = '';
+      server.stderr.on('data', (chunk) => { said += chunk; });
+      const [, address] = await until(() => said.match(/(127\.0\.0\.1:\d+)/), 'it listens', 5000);
+      const script = () => [turn(call('execute_command', { command: 'echo there' })), (body) => turn(say(results(body)[0].error ? 'refused' : 'done'))];
+      const args = ['--connect', `${scheme}://${address}/mcp`, 'x'];
+      const extra = { SANDQUAY_TOKEN: 'a-token-of-16-chars' };
+      assert.equal((await agent(where, script(), args, { extra })).stdout, 'refused\n');
+      const allowed = await agent(where, script(), ['--allowed-tools', 'execute_command', ...args], { extra });
+      assert.deepEqual([allowed.code, allowed.stdout], [0, 'done\n'], allowed.stderr);
+      server.kill();
+      await new Promise((resolve) => server.on('exit', resolve));
+    });
+  }
+});
+
 describe('sessions', () => {
   const sessions = () => readdirSync(where.sessions);
   const file = (id) => path.join(where.sessions, `${id}.jsonl`);
@@ -334,6 +388,7 @@ describe('sessions', () => {
       (body) => turn(say(JSON.parse(results(body)[0].text).stdout)),
     ], ['--continue', 'read']);
     assert.equal(second.result.result, 'still here', second.stderr);
+    assert.equal(first.result.kept, `agent-${first.result.session_id}`);
     const { kept } = lines(readFileSync(file(first.result.session_id), 'utf8'))[0];
     assert.equal(kept, `agent-${first.result.session_id}`);
     execFileSync(sandquay, ['rm', kept], { env: { ...process.env, XDG_STATE_HOME: where.state } });
