@@ -144,9 +144,9 @@ int backend_choose(const struct options *o, const struct places *places,
                  "local: --workspace is a directory of this machine");
         return 0;
     }
-    if (automatic && (o->image || o->mount_count)) {
+    if (automatic && (o->image || o->mount_count || o->toolchain_count)) {
         snprintf(chosen.why, sizeof chosen.why,
-                 "local: --image and --mount are of this machine");
+                 "local: --image, --mount and --bind-toolchain are of this machine");
         return 0;
     }
     int found = find_credentials(err);

@@ -9,7 +9,9 @@
 #include "cli/session.h"
 #include "cli/verbs.h"
 #include "sandbox/vercel/vercel.h"
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <time.h>
@@ -81,13 +83,55 @@ static int ask_account(struct doctor *d, struct session *s, struct err *err)
     return 0;
 }
 
+/* Where the host finds a program, if sandboxes do not see that: it is not below /usr.
+ * "": they do. */
+static void find_hidden(const char *name, char to[PATH_MAX])
+{
+    const char *path = getenv("PATH");
+    to[0] = '\0';
+    for (size_t n; path && *path; path += n + (path[n] == ':')) {
+        char at[PATH_MAX], full[PATH_MAX];
+        n = strcspn(path, ":");
+        if (n == 0 || n > PATH_MAX / 2)
+            continue;
+        snprintf(at, sizeof at, "%.*s/%.100s", (int)n, path, name);
+        if (access(at, X_OK) < 0 || !realpath(at, full))
+            continue;
+        if (strncmp(full, "/usr/", 5) != 0 && strncmp(full, "/bin/", 5) != 0)
+            snprintf(to, PATH_MAX, "%s", at);
+        return; /* what the host itself would run */
+    }
+}
+
+/* DIR of DIR/bin/PROGRAM. */
+static void say_binding(const char *program, char *to, size_t room)
+{
+    const char *slash = strrchr(program, '/');
+    size_t n = slash ? (size_t)(slash - program) : 0;
+    if (n > 4 && strncmp(program + n - 4, "/bin", 4) == 0)
+        snprintf(to, room, "--bind-toolchain %.*s", (int)(n - 4 < 500 ? n - 4 : 500),
+                 program);
+    else
+        snprintf(to, room, "--bind-toolchain and the directory of its version");
+}
+
 static void tell_toolchain(struct report *r, const char *name, const char *path,
                            const char *version, bool local)
 {
-    char text[300];
-    snprintf(text, sizeof text, "%.120s (%.120s)", path, version);
+    char text[700], hidden[PATH_MAX], fix[700] = "";
+    find_hidden(name, hidden);
+    bool other = local && hidden[0] && strncmp(path, "/opt/toolchains/", 16) != 0;
+    if (other)
+        say_binding(hidden, fix, sizeof fix);
+    snprintf(text, sizeof text, "%.120s (%.120s)%s%.300s", path, version,
+             other ? ", not the host's " : "", other ? hidden : "");
     if (version[0]) {
-        report_row(r, "toolchain", REPORT_OK, name, text, "");
+        report_row(r, "toolchain", REPORT_OK, name, text, fix);
+        return;
+    }
+    if (other) {
+        report_row(r, "toolchain", REPORT_INFO, name,
+                   "not seen inside: it is not below /usr", fix);
         return;
     }
     snprintf(text, sizeof text,

@@ -134,6 +134,7 @@ enum flag {
     FLAG_WORKSPACE_MODE,
     FLAG_IMAGE,
     FLAG_MOUNT,
+    FLAG_TOOLCHAIN,
     FLAG_SUITE,
     FLAG_INCLUDE,
     FLAG_COMMIT,
@@ -171,6 +172,8 @@ struct flag_row {
 static const struct flag_row rows[] = {
     {"--workspace", required_argument, FLAG_WORKSPACE, TO_SERVER},
     {"--mount", required_argument, FLAG_MOUNT, TO_SERVER},
+    {"--bind-toolchain", required_argument, FLAG_TOOLCHAIN,
+     TO_SERVERS | OPTIONS_DOCTOR},
     {"--image", required_argument, FLAG_IMAGE, TO_SERVER},
     {"--suite", required_argument, FLAG_SUITE, OPTIONS_IMAGE},
     {"--include", required_argument, FLAG_INCLUDE, OPTIONS_IMAGE},
@@ -345,6 +348,12 @@ static int take(struct options *o, int flag, const char *text, struct err *err)
         return 0;
     case FLAG_MOUNT:
         return take_mount(o, text, err);
+    case FLAG_TOOLCHAIN:
+        if (o->toolchain_count == SANDBOX_MOUNTS_MAX)
+            return err_set(err, ERR_LIMIT, "more than %d toolchains",
+                           SANDBOX_MOUNTS_MAX);
+        o->toolchains[o->toolchain_count++] = text;
+        return 0;
     case FLAG_IMAGE:
         o->image = text;
         return 0;

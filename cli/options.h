@@ -37,6 +37,8 @@ struct options {
     bool workspace_readonly, workspace_overlay, verbose, help;
     struct sandbox_mount mounts[SANDBOX_MOUNTS_MAX];
     size_t mount_count;
+    const char *toolchains[SANDBOX_MOUNTS_MAX];
+    size_t toolchain_count;
     unsigned toolsets;             /* TOOLSET_* bits */
     bool json;                     /* sandboxes */
     struct network_policy network; /* see options_finish() */

@@ -126,6 +126,8 @@ void local_spare_finish(struct local *l);
 /* local_level.c: how well a sandbox isolates */
 int local_level(uint32_t layers); /* 1 to 4 */
 const char *local_level_notice(int level);
+/* -1 with UNAVAILABLE when this way of launching has no sandboxes of that kind. */
+int local_level_check_kept(enum zygote_launcher launcher, struct err *err);
 /* Whether a failure to launch may be what a weaker way of launching does not meet. */
 bool local_level_may_fall(const struct sandbox_config *config,
                           enum zygote_launcher launcher, int sys, struct str step);
@@ -190,6 +192,12 @@ int local_mounts_write(const struct sandbox *sb, enum zygote_launcher launcher,
                        struct buf *to, struct err *err);
 /* Is it one of these that the failed step was about? */
 bool local_mounts_name(const struct sandbox *sb, struct str step);
+
+/* local_toolchain.c */
+void local_toolchains_path(const struct sandbox_config *config, struct buf *path);
+/* As local_mounts_write(), which calls it. */
+int local_toolchains_write(const struct sandbox_config *config, struct buf *to,
+                           struct err *err);
 
 /* local_image.c: what begins with nothing gets the server's image, if there is one */
 void local_image_begin(const struct sandboxes *set, struct owned_spec *wish);

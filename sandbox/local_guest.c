@@ -134,10 +134,11 @@ static int send_message(struct box *box, const struct wire_out *m, struct err *e
     return err_remedy(err, "it is overloaded or ending: try again");
 }
 
-/* %u: user; %h: home; %t: the directory for temporary files; %p: the proxy's port;
- * %T: the kind of terminal. */
+/* %b: directories of toolchains; %u: user; %h: home; %t: the directory for temporary
+ * files; %p: the proxy's port; %T: the kind of terminal. */
 static const char *const environment[] = {
-    ("PATH=%h/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:"
+    ("PATH=%h/.local/bin:%b/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/"
+     "bin:"
      "/opt/sandquay/bin"),
     "HOME=%h",
     "USER=%u",
@@ -168,6 +169,8 @@ static void add_filled(struct buf *b, const struct box *box, const char *text,
         p++;
         if (*p == 'p')
             buf_addf(b, "%u", box->proxy_port);
+        else if (*p == 'b')
+            local_toolchains_path(&box->local->set->config, b);
         else if (*p == 'T')
             buf_addz(b, terminal ? "xterm-256color" : "dumb");
         else if (*p == 'u')

@@ -41,6 +41,17 @@ static bool forbidden(int sys)
            sys == EINVAL || sys == EUSERS;
 }
 
+int local_level_check_kept(enum zygote_launcher launcher, struct err *err)
+{
+    if (launcher == LAUNCH_NAMESPACES)
+        return 0;
+    err_set(err, ERR_UNAVAILABLE,
+            "a sandbox with a name or from a snapshot needs isolation level 1 or 2, "
+            "which this machine does not give: at lower ones links that code leaves "
+            "in its files could lead the next start out of them");
+    return err_remedy(err, "`sandquay doctor` says why; or use one without a name");
+}
+
 /* What concerns the host's directories is wrong at every level. */
 bool local_level_may_fall(const struct sandbox_config *config,
                           enum zygote_launcher launcher, int sys, struct str step)

@@ -81,8 +81,9 @@ static bool lies_in(struct str path, struct str dir)
 /* What the sandbox's own system is in; a mount over it would be of no use to anybody.
  */
 static const char *const taken[] = {
-    "/bin",    "/boot", "/dev", "/etc",  "/lib", "/lib32",        "/lib64",
-    "/libx32", "/proc", "/run", "/sbin", "/sys", "/opt/sandquay", "/usr",
+    "/bin",          "/boot",           "/dev",  "/etc", "/lib",  "/lib32",
+    "/lib64",        "/libx32",         "/proc", "/run", "/sbin", "/sys",
+    "/opt/sandquay", "/opt/toolchains", "/usr",
 };
 
 static int refuse_inside(struct str inside, const char *why, struct err *err)
@@ -172,15 +173,18 @@ int local_mounts_write(const struct sandbox *sb, enum zygote_launcher launcher,
 {
     const struct sandbox_mount *all[SANDBOX_MOUNTS_MAX];
     size_t n = list_mounts(sb, all);
-    if (n > SANDBOX_MOUNTS_MAX)
-        return err_set(err, ERR_LIMIT, "more than %d mounts", SANDBOX_MOUNTS_MAX);
-    if (n && launcher == LAUNCH_LANDLOCK) {
-        err_set(err, ERR_UNAVAILABLE, "mounts need isolation level 1 to 3");
+    const struct sandbox_config *config = &sb->set->config;
+    if (n + config->toolchain_count > SANDBOX_MOUNTS_MAX)
+        return err_set(err, ERR_LIMIT, "more than %d mounts and toolchains",
+                       SANDBOX_MOUNTS_MAX);
+    if (n + config->toolchain_count && launcher == LAUNCH_LANDLOCK) {
+        err_set(err, ERR_UNAVAILABLE,
+                "mounts and toolchains need isolation level 1 to 3");
         return err_remedy(err,
                           "`sandquay doctor` says why this machine has none of them");
     }
     for (size_t i = 0; i < n; i++)
         if (write_mount(sb, all[i], to, err) < 0)
             return -1;
-    return check_apart(all, n, err);
+    return check_apart(all, n, err) < 0 ? -1 : local_toolchains_write(config, to, err);
 }

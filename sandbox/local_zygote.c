@@ -149,6 +149,9 @@ static void give_up(struct box *box, const struct err *err)
         return;
     }
     struct sandbox *sb = box->sandbox;
+    struct err ignored; /* nothing is left of what could not be made */
+    if (!box->ready && sb->kept && !sb->resumed && box->hold.dir >= 0)
+        local_store_discard(box->local->set, &box->hold, &ignored);
     if (box->ready)
         sandbox_lost(sb, err->msg);
     else
@@ -176,7 +179,9 @@ static int ask_for_box(struct box *box, struct err *err)
     if (local_workspace_find(sb, workspace, err) < 0)
         return -1;
     sb->workspace = workspace[0] ? config->workspace : NULL;
-    if (local_image_check(sb, box->launcher, image, err) < 0)
+    if (local_image_check(sb, box->launcher, image, err) < 0 ||
+        ((box->hold.dir >= 0 || box->ground.names[0]) &&
+         local_level_check_kept(box->launcher, err) < 0))
         return -1;
     struct buf mounts;
     buf_init(&mounts, MOUNT_TEXT_MAX);

@@ -50,6 +50,8 @@ struct sandbox_config {
         *workspace; /* host directory for default sandboxes' /workspace, or NULL */
     bool workspace_readonly;
     bool workspace_overlay; /* what is written there waits for workspace_changes() */
+    const char *const *toolchains; /* host directories, read-only in every sandbox */
+    size_t toolchain_count;
     const struct sandbox_mount *mounts; /* of default sandboxes */
     size_t mount_count;
     const char *image; /* host directory that is the root of new sandboxes, or NULL */

@@ -1,5 +1,5 @@
-/* Mounts as one text on their way to the zygote: "rw HOST\tINSIDE\n" or "ro ..." each.
- */
+/* Mounts as one text on their way to the zygote: "rw HOST\tINSIDE\n" or "ro ..." each;
+ * "tc ...": read-only, and HOST is a link to it inside. */
 #pragma once
 #include "sandbox/guest/plan.h"
 

@@ -157,6 +157,8 @@ static void add_mount(struct plan *p, const struct mount_plan *wanted, int i)
 {
     const struct plan_mount *m = &wanted->mount[i];
     bool tree = wanted->tree[TREE_MOUNTS + i] >= 0;
+    if (m->link)
+        add(p, (struct plan_step){PLAN_LINK, m->host, m->inside, 0, NULL, true});
     if (!tree && m->readonly) {
         add(p, (struct plan_step){PLAN_BIND, m->inside, m->host, 0, NULL, false});
         return;

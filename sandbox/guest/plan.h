@@ -25,6 +25,7 @@ enum {
 struct plan_mount {
     const char *host, *inside;
     bool readonly;
+    bool link; /* host is a link to it inside */
 };
 
 struct mount_plan {

@@ -33,10 +33,10 @@ function starters() {
 
 describe('levels', { skip }, () => {
   for (const [who, { env, command }] of Object.entries(skip ? {} : starters())) {
-    const exec = (machine, flags, script) => {
+    const exec = (machine, flags, script, more = {}) => {
       const [program, args] = command(['exec', ...flags, script]);
       const all = machine ? [path.join(build, 'tests/hostile_forbid'), machine.what, program, ...args] : [program, ...args];
-      const { status, stdout, stderr } = spawnSync(all[0], all.slice(1), { env, encoding: 'utf8', cwd: '/' });
+      const { status, stdout, stderr } = spawnSync(all[0], all.slice(1), { env: { ...env, ...more }, encoding: 'utf8', cwd: '/' });
       return { status, stdout, stderr };
     };
     const weak = ['--allow-weak-isolation'];
@@ -71,6 +71,14 @@ describe('levels', { skip }, () => {
           assert.equal(status, 125);
           assert.match(stderr, machine.why);
           assert.match(stderr, /--allow-weak-isolation/);
+        });
+        test('a named sandbox says why it is not made, and leaves nothing', () => {
+          const state = scratch('levels-state');
+          chmodSync(state, 0o1777);
+          const { status, stderr } = exec(machine, [...(machine.level === 4 ? weak : []), '--sandbox', 'named'], 'true', { XDG_STATE_HOME: path.join(state, who.replaceAll(' ', '-')) });
+          assert.equal(status, 125);
+          assert.match(stderr, /a name or from a snapshot needs isolation level 1 or 2.*without a name/);
+          assert.deepEqual(readdirSync(path.join(state, who.replaceAll(' ', '-'), 'sandquay/sandboxes')), []);
         });
         test('a failing program is found out about, and files can be filled in', () => {
           const flags = machine.level === 4 ? weak : [];
