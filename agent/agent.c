@@ -446,6 +446,7 @@ static int run_task(struct agent *a)
                 .catalog = &a->catalog,
                 .approval = a->approval,
                 .view = a->view,
+                .silence_ms = CALLS_SILENCE_MS,
             },
         .model = a->model,
         .conversation = &a->conversation,

@@ -2,9 +2,7 @@
 #include "base/json_write.h"
 #include "base/mem.h"
 
-#define SILENT "the server gave neither an answer nor progress for 10 minutes"
-
-enum { RESULTS_MAX = 256 * 1024 * 1024, SILENCE_MS = 10 * 60 * 1000 };
+enum { RESULTS_MAX = 256 * 1024 * 1024 };
 
 struct row {
     struct calls *all;
@@ -53,8 +51,17 @@ static void on_progress(void *ctx, struct str message)
 {
     struct row *row = ctx;
     struct view *view = row->all->config.view;
-    loop_timer_start(row->silence, SILENCE_MS);
+    loop_timer_start(row->silence, row->all->config.silence_ms);
     view->ops->progress(view, &row->shown, message);
+}
+
+static void finish_silent(struct row *row)
+{
+    struct err err;
+    err_set(&err, ERR_TIMEOUT,
+            "the server gave neither an answer nor progress for %llu s",
+            (unsigned long long)row->all->config.silence_ms / 1000);
+    finish_error(row, str_of(err.msg));
 }
 
 static void on_result(void *ctx, struct json result, const struct err *err)
@@ -63,9 +70,11 @@ static void on_result(void *ctx, struct json result, const struct err *err)
     struct json_writer w;
     if (err) {
         row->lost = err->kind == ERR_UNAVAILABLE;
-        finish_error(row, row->all->cancelled ? STR("cancelled by the user")
-                          : row->silent       ? STR(SILENT)
-                                              : str_of(err->msg));
+        if (row->silent)
+            finish_silent(row);
+        else
+            finish_error(row, row->all->cancelled ? STR("cancelled by the user")
+                                                  : str_of(err->msg));
         return;
     }
     jw_init(&w, &row->result);
@@ -127,7 +136,7 @@ static void run(struct row *row)
             .done = on_result,
             .ctx = row,
         };
-        loop_timer_start(row->silence, SILENCE_MS);
+        loop_timer_start(row->silence, c->config.silence_ms);
         uint64_t number = servers_send(c->config.servers, &call);
         if (!row->done)
             row->number = number;

@@ -6,6 +6,8 @@
 
 struct calls;
 
+enum { CALLS_SILENCE_MS = 10 * 60 * 1000 };
+
 struct calls_config { /* borrowed */
     struct loop *loop;
     struct servers *servers;
@@ -13,6 +15,7 @@ struct calls_config { /* borrowed */
     const struct catalog *catalog;
     struct approval *approval;
     struct view *view;
+    uint64_t silence_ms;     /* without an answer or progress: then a call has failed */
     void (*done)(void *ctx); /* all have results; never before calls_new() returns */
     void *ctx;
 };

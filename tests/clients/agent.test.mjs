@@ -6,7 +6,7 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import { agent, lines, place, start } from './lib/agent.mjs';
 import { call, callRaw, hang, modelServer, results, say, think, turn } from './lib/model.mjs';
-import { sandquay, until } from './lib/product.mjs';
+import { repository, sandquay, until } from './lib/product.mjs';
 
 const where = place('agent');
 const work = () => [
@@ -271,6 +271,15 @@ describe('what goes in', () => {
     assert.ok(system.startsWith('You are terse.'), system);
     assert.equal(body.model, 'claude-haiku-5-5');
     assert.equal(body.output_config.effort, 'low');
+  });
+
+  test('docs/agent.md and --help know the same flags', () => {
+    const help = execFileSync(sandquay, ['agent', '--help']).toString();
+    const page = readFileSync(path.join(repository, 'docs/agent.md'), 'utf8');
+    const [own] = help.split('The sandbox:');
+    const flags = own.match(/^  --[a-z-]+/gm).map((flag) => flag.trim());
+    assert.ok(flags.length > 20);
+    for (const flag of flags) assert.ok(page.includes(`\`${flag}`), `${flag} is in docs/agent.md`);
   });
 
   test('--json-schema: the answer as JSON, or 8', async () => {
