@@ -14,6 +14,13 @@ bool http_for_page(const struct http_exchange *ex)
            !memchr(origin.p, '\n', origin.n) && http_origin_allowed(origin, &policy);
 }
 
+static void add_line(struct buf *b, const char *name, const char *value)
+{
+    buf_addz(b, name);
+    buf_addz(b, value);
+    buf_addz(b, "\r\n");
+}
+
 static void write_cors(struct http_exchange *ex, struct buf *b)
 {
     const char *exposed = ex->conn->server->config.exposed;
@@ -22,7 +29,17 @@ static void write_cors(struct http_exchange *ex, struct buf *b)
     buf_addf(b, "Access-Control-Allow-Origin: %.*s\r\nVary: Origin\r\n",
              STR_FMT(ex->head.origin));
     if (exposed)
-        buf_addf(b, "Access-Control-Expose-Headers: %s\r\n", exposed);
+        add_line(b, "Access-Control-Expose-Headers: ", exposed);
+}
+
+/* A number of any base, as digits: formatting is a good part of a short answer. */
+static void add_number(struct buf *b, size_t value, unsigned base)
+{
+    char digits[3 * sizeof value], *at = digits + sizeof digits;
+    do
+        *--at = "0123456789abcdef"[value % base];
+    while (value /= base);
+    buf_add(b, at, (size_t)(digits + sizeof digits - at));
 }
 
 /* Up to the line that says how long the answer is. */
@@ -34,9 +51,11 @@ static void begin_head(struct http_exchange *ex, enum http_code status,
     ex->status = status;
     if (!ex->head.keep_alive || ex->conn->server->stopping || ex->chunks)
         ex->close = true;
-    buf_addf(b, "HTTP/1.1 %d %s\r\n", status, http_reason(status));
+    buf_addz(b, "HTTP/1.1 ");
+    add_number(b, status, 10);
+    add_line(b, " ", http_reason(status));
     if (type)
-        buf_addf(b, "Content-Type: %s\r\n", type);
+        add_line(b, "Content-Type: ", type);
     if (header)
         buf_addz(b, header);
     if (config->app->head)
@@ -56,8 +75,11 @@ void http_answer(struct http_exchange *ex, enum http_code status, const char *ty
                  struct str text, const char *header)
 {
     begin_head(ex, status, type, header);
-    if (status != HTTP_NO_CONTENT)
-        buf_addf(&ex->out, "Content-Length: %zu\r\n", text.n);
+    if (status != HTTP_NO_CONTENT) {
+        buf_addz(&ex->out, "Content-Length: ");
+        add_number(&ex->out, text.n, 10);
+        buf_addz(&ex->out, "\r\n");
+    }
     buf_addz(&ex->out, "\r\n");
     if (!ex->bare)
         buf_adds(&ex->out, text);
@@ -120,8 +142,10 @@ void http_stream_add_parts(struct http_exchange *ex, const struct str *parts,
         buf_drop(&ex->out, ex->sent);
         ex->sent = 0;
     }
-    if (ex->chunked)
-        buf_addf(&ex->out, "%zx\r\n", n);
+    if (ex->chunked) {
+        add_number(&ex->out, n, 16);
+        buf_addz(&ex->out, "\r\n");
+    }
     for (size_t i = 0; i < count; i++)
         buf_adds(&ex->out, parts[i]);
     if (ex->chunked)

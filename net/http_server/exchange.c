@@ -306,8 +306,7 @@ int http_on_writable(struct http_conn *conn)
     if (!lws_partial_buffered(conn->wsi) && write_some(conn) < 0)
         return -1;
     bool more = ex->sent < ex->out.n || lws_partial_buffered(conn->wsi);
-    lws_set_timeout(conn->wsi, more ? PENDING_TIMEOUT_HTTP_CONTENT : NO_PENDING_TIMEOUT,
-                    more ? (int)conn->server->config.limits.write_s : 0);
+    http_limit_writing(conn, more);
     if (!more && ex->state == HTTP_ENDED)
         return finish(conn);
     if (more) {

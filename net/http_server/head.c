@@ -26,12 +26,16 @@ static struct str known(struct lws *wsi, struct arena *a, enum lws_token_indexes
 struct str http_head_custom(struct lws *wsi, struct arena *a, const char *name)
 {
     char with_colon[160];
-    int name_n = lws_snprintf(with_colon, sizeof with_colon, "%s:", name);
-    int n = lws_hdr_custom_length(wsi, with_colon, name_n);
+    size_t name_n = strlen(name);
+    if (name_n + 1 > sizeof with_colon)
+        return (struct str){0};
+    memcpy(with_colon, name, name_n);
+    with_colon[name_n++] = ':';
+    int n = lws_hdr_custom_length(wsi, with_colon, (int)name_n);
     if (n < 0)
         return (struct str){0};
     char *to = arena_alloc(a, (size_t)n + 1);
-    n = lws_hdr_custom_copy(wsi, to, n + 1, with_colon, name_n);
+    n = lws_hdr_custom_copy(wsi, to, n + 1, with_colon, (int)name_n);
     return n < 0 ? (struct str){0} : trimmed(to, (size_t)n);
 }
 

@@ -38,6 +38,8 @@ struct http_conn {
     struct http_exchange *exchange; /* the request in hand */
     void *app, *socket_app;
     bool is_socket, paused;
+    bool receiving; /* a message, in this callback */
+    bool asked;     /* in it, for a writable moment */
     bool wrote;     /* in this callback */
     bool timed;     /* a limit of time for writing is set */
     bool ping;      /* is due */
@@ -56,6 +58,8 @@ void http_server_pause_listeners(struct http_server *server);
 /* Ends the connection soon, whether it is writable or not. */
 void http_conn_close(struct http_conn *conn);
 struct http_policy http_conn_policy(const struct http_conn *conn);
+/* What waits for the socket may do so for a limited time. */
+void http_limit_writing(struct http_conn *conn, bool waits);
 
 /* head.c: the head of the request that libwebsockets has parsed. Strings live in *a. */
 void http_head_read(struct lws *wsi, struct arena *a, struct http_head *head);

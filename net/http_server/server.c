@@ -53,6 +53,15 @@ void http_conn_close(struct http_conn *conn)
     lws_set_timeout(conn->wsi, PENDING_TIMEOUT_CLOSE_SEND, LWS_TO_KILL_ASYNC);
 }
 
+void http_limit_writing(struct http_conn *conn, bool waits)
+{
+    if (waits || conn->timed)
+        lws_set_timeout(conn->wsi,
+                        waits ? PENDING_TIMEOUT_HTTP_CONTENT : NO_PENDING_TIMEOUT,
+                        waits ? (int)conn->server->config.limits.write_s : 0);
+    conn->timed = waits;
+}
+
 static struct http_conn *conn_new(struct listening *from, struct lws *wsi)
 {
     struct http_server *server = from->server;

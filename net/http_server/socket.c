@@ -68,39 +68,11 @@ void http_socket_gone(struct http_conn *conn)
     conn->socket_app = NULL;
 }
 
-int http_socket_on_receive(struct http_conn *conn, struct str bytes)
-{
-    if (!conn->socket_app || conn->close_code)
-        return 0;
-    struct http_piece piece = {
-        .bytes = bytes,
-        .first = lws_is_first_fragment(conn->wsi),
-        .last = lws_is_final_fragment(conn->wsi),
-        .binary = lws_frame_is_binary(conn->wsi),
-        .rest_bytes = lws_remaining_packet_payload(conn->wsi),
-    };
-    conn->server->config.app->socket_receive(conn->server->config.ctx, conn, &piece);
-    return 0;
-}
-
 static int write_ping(struct http_conn *conn)
 {
     unsigned char frame[LWS_PRE + 1];
     conn->ping = false;
     return lws_write(conn->wsi, frame + LWS_PRE, 0, LWS_WRITE_PING) < 0 ? -1 : 0;
-}
-
-/* What the socket has not taken waits in libwebsockets, for a limited time. */
-static void limit_writing(struct http_conn *conn)
-{
-    bool waits = lws_partial_buffered(conn->wsi);
-    if (waits)
-        lws_callback_on_writable(conn->wsi);
-    if (waits || conn->timed)
-        lws_set_timeout(conn->wsi,
-                        waits ? PENDING_TIMEOUT_HTTP_CONTENT : NO_PENDING_TIMEOUT,
-                        waits ? (int)conn->server->config.limits.write_s : 0);
-    conn->timed = waits;
 }
 
 /* One write a callback: a message, or else the end, or a ping. */
@@ -122,7 +94,34 @@ int http_socket_on_writable(struct http_conn *conn)
         return -1;
     if (conn->wrote && (conn->close_code || conn->ping))
         lws_callback_on_writable(conn->wsi);
-    limit_writing(conn);
+    if (lws_partial_buffered(conn->wsi))
+        lws_callback_on_writable(conn->wsi);
+    http_limit_writing(conn, lws_partial_buffered(conn->wsi));
+    return 0;
+}
+
+/* What is said to a message at once, goes at once: libwebsockets holds nothing back, so
+ * a turn of it that tells that the socket is writable would tell nothing new. */
+int http_socket_on_receive(struct http_conn *conn, struct str bytes)
+{
+    if (!conn->socket_app || conn->close_code)
+        return 0;
+    struct http_piece piece = {
+        .bytes = bytes,
+        .first = lws_is_first_fragment(conn->wsi),
+        .last = lws_is_final_fragment(conn->wsi),
+        .binary = lws_frame_is_binary(conn->wsi),
+        .rest_bytes = lws_remaining_packet_payload(conn->wsi),
+    };
+    conn->receiving = true;
+    conn->server->config.app->socket_receive(conn->server->config.ctx, conn, &piece);
+    conn->receiving = false;
+    if (!conn->asked)
+        return 0;
+    conn->asked = false;
+    if (!conn->close_code && !conn->closing && !lws_partial_buffered(conn->wsi))
+        return http_socket_on_writable(conn);
+    lws_callback_on_writable(conn->wsi);
     return 0;
 }
 
@@ -167,7 +166,10 @@ void http_socket_on_stop(struct http_conn *conn)
 
 void http_socket_ask_writable(struct http_conn *conn)
 {
-    lws_callback_on_writable(conn->wsi);
+    if (conn->receiving)
+        conn->asked = true;
+    else
+        lws_callback_on_writable(conn->wsi);
 }
 
 void *http_socket_app(const struct http_conn *conn)

@@ -90,8 +90,11 @@ void exchange_on_head(void *ctx, struct http_exchange *http, enum http_code stat
     struct web_server *server = ctx;
     const struct exchange *ex = http->app;
     server->metrics.answers[(unsigned)status / 100]++;
-    if (ex && ex->session && http_session_id(ex->session))
-        buf_addf(to, "Mcp-Session-Id: %s\r\n", http_session_id(ex->session));
+    if (ex && ex->session && http_session_id(ex->session)) {
+        buf_addz(to, "Mcp-Session-Id: ");
+        buf_addz(to, http_session_id(ex->session));
+        buf_addz(to, "\r\n");
+    }
 }
 
 /* A preflight: browsers ask without a token. */
