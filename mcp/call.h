@@ -51,6 +51,10 @@ void call_progress(struct call *call, double progress, double total, struct str 
 /* A log notification, if the peer asked for this level. */
 void call_log(struct call *call, enum mcp_log_level level, struct str text);
 
+/* Closes the stream of this call's answer for now: its client comes back for the rest
+ * (HTTP in the revision 2025-11-25). false: there is no such stream. */
+bool call_close_stream(struct call *call);
+
 /* --- Tools --- */
 
 /* Ends the call with a result that has structuredContent: `object` is one JSON object

@@ -219,6 +219,15 @@ uint64_t call_owner(const struct call *call)
     return call->session->config.owner;
 }
 
+bool call_close_stream(struct call *call)
+{
+    const struct session_config *config = &call->session->config;
+    if (!config->close_stream || !call->stream || !session_polls(call->session))
+        return false;
+    config->close_stream(config->wake_ctx, call->stream);
+    return true;
+}
+
 uint64_t call_started_ms(const struct call *call)
 {
     return call->started_ms;

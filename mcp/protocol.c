@@ -2,10 +2,10 @@
 #include "mcp/protocol.h"
 
 static const struct mcp_version versions[] = {
-    {STR_INIT("2025-11-25"), false, true, true},
-    {STR_INIT("2025-06-18"), false, true, false},
-    {STR_INIT("2025-03-26"), true, true, false},
-    {STR_INIT("2024-11-05"), false, false, false},
+    {STR_INIT("2025-11-25"), false, true, true, true},
+    {STR_INIT("2025-06-18"), false, true, false, false},
+    {STR_INIT("2025-03-26"), true, true, false, false},
+    {STR_INIT("2024-11-05"), false, false, false, false},
 };
 
 const struct mcp_version *protocol_newest_legacy(void)

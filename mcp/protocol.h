@@ -12,6 +12,7 @@ struct mcp_version {
     bool batches;
     bool progress_message; /* notifications/progress may carry a text */
     bool tasks;
+    bool polls; /* a client asks again for a stream that was closed before its end */
 };
 
 #define MCP_MODERN_VERSION "2026-07-28"

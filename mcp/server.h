@@ -154,6 +154,9 @@ struct session_config {
     uint64_t owner;
     const char *principal;
     void (*wake)(void *wake_ctx);
+    /* Of a transport whose streams can be closed and asked for again: see
+     * call_close_stream(). May be NULL. */
+    void (*close_stream)(void *wake_ctx, uint64_t stream);
     void *wake_ctx;
 };
 struct session *session_new(struct mcp_server *server,
@@ -187,6 +190,9 @@ size_t session_calls(const struct session *s);
  * while it lives): when there is none, the stream has
  * had its last message (0 after session_recv_on(): all is answered at once). */
 size_t session_stream_requests(const struct session *s, uint64_t stream);
+/* Its revision (2025-11-25) has the client ask again for a stream that was closed, with
+ * the id of the last event; a stream begins with an event that is nothing but an id. */
+bool session_polls(const struct session *s);
 /* The peer took so little that an answer had to be dropped: close the connection. */
 bool session_broken(const struct session *s);
 

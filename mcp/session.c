@@ -57,6 +57,11 @@ size_t session_stream_requests(const struct session *s, uint64_t stream)
     return count + subscriptions_on(s, stream);
 }
 
+bool session_polls(const struct session *s)
+{
+    return s->version && s->version->polls;
+}
+
 bool session_broken(const struct session *s)
 {
     return s->broken;

@@ -127,7 +127,8 @@ static void on_head(void *ctx, int status)
 static void on_event(void *ctx, struct str name, struct str data)
 {
     (void)name; /* MCP knows one type of event */
-    on_message(ctx, data);
+    if (data.n) /* else it is only an id to come back with */
+        on_message(ctx, data);
 }
 
 static void on_body(void *ctx, struct str bytes)

@@ -28,7 +28,10 @@ void reply_error(struct exchange *ex, enum http_code status, int code, struct st
                  const char *message);
 /* Begins a stream of events. */
 void reply_stream(struct exchange *ex);
-/* One event: a JSON text without newlines. A message that must not be lost ends the
- * connection when the client takes too little; another is dropped. */
-void reply_event(struct exchange *ex, struct str text, bool must);
+/* One event: a JSON text without newlines, and its number (see replay.h; 0: none). A
+ * message that must not be lost ends the connection when the client takes too little;
+ * another is dropped. */
+void reply_event(struct exchange *ex, uint64_t number, struct str text, bool must);
+/* An event that is nothing but an id, for clients that come back with it. */
+void reply_prime(struct exchange *ex, uint64_t number);
 void reply_keep_alive(struct exchange *ex);

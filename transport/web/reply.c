@@ -2,10 +2,13 @@
 #include "mcp/errors.h"
 #include "mcp/jsonrpc.h"
 #include "transport/web/exchange.h"
+#include "transport/web/replay.h"
+#include <stdio.h>
 
 enum {
     ERROR_MAX = 4096,
     STREAM_HIGH = 1024 * 1024, /* waiting: what can be done without is dropped */
+    RETRY_MS = 500,            /* before a client comes back for a closed stream */
 };
 
 static void write_error(struct buf *to, int code, struct str id, const char *message)
@@ -38,12 +41,26 @@ void reply_stream(struct exchange *ex)
                 "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n");
 }
 
-void reply_event(struct exchange *ex, struct str text, bool must)
+enum { HEAD_MAX = REPLAY_ID_MAX + 64 };
+
+void reply_event(struct exchange *ex, uint64_t number, struct str text, bool must)
 {
-    const struct str parts[] = {STR_INIT("event: message\ndata: "), text,
-                                STR_INIT("\n\n")};
+    char id[REPLAY_ID_MAX], head[HEAD_MAX] = "event: message\ndata: ";
+    if (number) {
+        replay_id(ex->stream, number, id);
+        snprintf(head, sizeof head, "event: message\nid: %s\ndata: ", id);
+    }
+    const struct str parts[] = {str_of(head), text, STR_INIT("\n\n")};
     if (must || http_waiting(ex->http) <= STREAM_HIGH)
         http_stream_add_parts(ex->http, parts, sizeof parts / sizeof parts[0]);
+}
+
+void reply_prime(struct exchange *ex, uint64_t number)
+{
+    char id[REPLAY_ID_MAX], event[HEAD_MAX];
+    replay_id(ex->stream, number, id);
+    snprintf(event, sizeof event, "id: %s\nretry: %d\ndata: \n\n", id, RETRY_MS);
+    http_stream_add(ex->http, str_of(event));
 }
 
 void reply_keep_alive(struct exchange *ex)

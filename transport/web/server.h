@@ -41,6 +41,7 @@ struct web_server {
     size_t websocket_count;
     struct http_session *sessions;
     size_t session_count;
+    uint64_t replay_bytes;    /* kept of all sessions' streams */
     struct loop_timer *sweep; /* of idle sessions */
     uint32_t last_connection; /* number of an owner */
     struct metrics metrics;

@@ -1,6 +1,7 @@
 #include "transport/web/sessions.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "transport/web/replay.h"
 #include <assert.h>
 #include <openssl/rand.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@ struct http_session {
     struct session *mcp;
     struct exchange *exchanges; /* POSTs without their end */
     struct exchange *get;
+    struct replay replay; /* of a legacy one */
     uint64_t last_stream, used_ms;
     bool opened; /* initialize succeeded */
 };
@@ -29,6 +31,7 @@ static const struct http_refusal session_ended = {.status = HTTP_NOT_FOUND,
                                                   .message = "The session has ended"};
 
 static void distribute(struct http_session *hs);
+static void on_close_stream(void *ctx, uint64_t stream);
 
 static void on_wake(void *ctx)
 {
@@ -80,11 +83,13 @@ struct http_session *http_session_new(struct web_server *server,
     struct session_config config = {.owner = hs->owner,
                                     .principal = principal->name,
                                     .wake = on_wake,
+                                    .close_stream = legacy ? on_close_stream : NULL,
                                     .wake_ctx = hs};
     hs->mcp = session_new(server->config.mcp, &config);
     if (!legacy)
         return hs;
     make_id(hs->id);
+    replay_init(&hs->replay, &server->replay_bytes);
     hs->used_ms = loop_now_ms(server->loop);
     hs->next = server->sessions;
     hs->at = &server->sessions;
@@ -118,6 +123,7 @@ void http_session_free(struct http_session *hs)
     }
     session_free(hs->mcp);
     if (hs->id[0]) {
+        replay_finish(&hs->replay);
         *hs->at = hs->next;
         if (hs->next)
             hs->next->at = hs->at;
@@ -147,11 +153,23 @@ struct http_session *http_session_find(struct web_server *server, struct str id,
     return NULL;
 }
 
+/* Who is let go of it can find it again. */
+static void open_stream(struct exchange *ex)
+{
+    struct http_session *hs = ex->session;
+    reply_stream(ex);
+    if (!hs || !hs->id[0])
+        return;
+    uint64_t number = replay_add(&hs->replay, ex->stream, (struct str){0});
+    if (session_polls(hs->mcp))
+        reply_prime(ex, number);
+}
+
 static void on_timer(void *ctx)
 {
     struct exchange *ex = ctx;
     if (ex->http->state == HTTP_WAITING)
-        reply_stream(ex);
+        open_stream(ex);
     if (ex->http->state != HTTP_STREAM)
         return;
     reply_keep_alive(ex);
@@ -167,7 +185,7 @@ static void start_timer(struct exchange *ex, uint64_t delay_ms)
 
 static void begin_stream(struct exchange *ex)
 {
-    reply_stream(ex);
+    open_stream(ex);
     start_timer(ex, KEEP_ALIVE_MS);
 }
 
@@ -185,6 +203,13 @@ static bool is_only_one(const struct mcp_message *messages, size_t i, size_t cou
         if (messages[k].stream == messages[i].stream)
             return false;
     return true;
+}
+
+static void send_event(struct http_session *hs, struct exchange *ex, struct str text,
+                       bool must)
+{
+    uint64_t number = hs->id[0] ? replay_add(&hs->replay, ex->stream, text) : 0;
+    reply_event(ex, number, text, must);
 }
 
 /* One answer and nothing else: JSON. Else a stream. */
@@ -206,13 +231,20 @@ static void deliver(struct http_session *hs, struct exchange *ex, struct str tex
     }
     if (ex->http->state == HTTP_WAITING)
         begin_stream(ex);
-    reply_event(ex, text, m->final);
+    send_event(hs, ex, text, m->final);
+}
+
+/* For a stream that its client may come back to. */
+static void keep_event(struct http_session *hs, uint64_t stream, struct str text)
+{
+    if (hs->id[0] && replay_has(&hs->replay, stream))
+        replay_add(&hs->replay, stream, text);
 }
 
 static void count_request(struct exchange *ex, const struct mcp_message *m)
 {
     struct web_server *server = ex->conn->server;
-    if (m->final)
+    if (m->final && ex->is_message)
         metrics_request(&server->metrics, ex->method,
                         m->failed ? OUTCOME_ERROR : OUTCOME_OK,
                         loop_now_us(server->loop) - ex->http->started_us);
@@ -249,10 +281,12 @@ static void distribute(struct http_session *hs)
             messages[i].stream ? exchange_of(hs, messages[i].stream) : hs->get;
         from = messages[i].end;
         hs->server->metrics.out_bytes += text.n;
-        if (!ex)
-            continue; /* nobody listens (any more) */
+        if (!ex) { /* nobody listens (any more) */
+            keep_event(hs, messages[i].stream, text);
+            continue;
+        }
         if (ex == hs->get) {
-            reply_event(ex, text, false);
+            send_event(hs, ex, text, false);
             continue;
         }
         count_request(ex, &messages[i]);
@@ -279,9 +313,67 @@ void http_session_recv(struct http_session *hs, struct exchange *ex,
         http_session_free(hs);
 }
 
+/* Lets go of the connection; the stream is still there. */
+static void close_stream(struct exchange *ex)
+{
+    http_session_detach(ex);
+    http_stream_end(ex->http);
+}
+
+/* A handler wants its client to come back. */
+static void on_close_stream(void *ctx, uint64_t stream)
+{
+    struct http_session *hs = ctx;
+    struct exchange *ex = exchange_of(hs, stream);
+    if (ex && ex->http->state == HTTP_WAITING)
+        open_stream(ex);
+    if (ex)
+        close_stream(ex);
+}
+
+static void send_again(void *ctx, uint64_t number, struct str text)
+{
+    reply_event(ctx, number, text, true);
+}
+
+/* The stream that the client has lost goes on in ex, after the event that it names; the
+ * old connection may not know yet that it is dead. */
+static int resume(struct http_session *hs, struct exchange *ex,
+                  struct http_refusal *refusal)
+{
+    uint64_t stream, number;
+    int found = replay_find(&hs->replay, ex->head.last_event_id, &stream, &number);
+    if (found != 0) {
+        *refusal = (struct http_refusal){
+            .status = HTTP_BAD_REQUEST,
+            .message = found < 0 ? "This Last-Event-ID is not one of the session"
+                                 : "The event of this Last-Event-ID is not kept any "
+                                   "more"};
+        return -1;
+    }
+    struct exchange *old = stream ? exchange_of(hs, stream) : hs->get;
+    if (old)
+        close_stream(old);
+    ex->session = hs;
+    ex->stream = stream;
+    if (stream) {
+        ex->next = hs->exchanges;
+        hs->exchanges = ex;
+    } else {
+        hs->get = ex;
+    }
+    reply_stream(ex);
+    start_timer(ex, KEEP_ALIVE_MS);
+    replay_each(&hs->replay, stream, number, send_again, ex);
+    end_exchanges(hs); /* if that was all of it */
+    return 0;
+}
+
 int http_session_stream(struct http_session *hs, struct exchange *ex,
                         struct http_refusal *refusal)
 {
+    if (ex->head.last_event_id.n)
+        return resume(hs, ex, refusal);
     if (hs->get) {
         *refusal =
             (struct http_refusal){.status = HTTP_CONFLICT,

@@ -20,7 +20,8 @@ struct http_session *http_session_find(struct web_server *server, struct str id,
  * initialize, and when that fails the session is freed. */
 void http_session_recv(struct http_session *session, struct exchange *ex,
                        const struct json_doc *doc);
-/* ex becomes the session's GET stream; 409 when there is one. */
+/* ex becomes the session's GET stream (409 when there is one), or goes on with the
+ * stream that its Last-Event-ID is of (400 when that cannot be). */
 int http_session_stream(struct http_session *session, struct exchange *ex,
                         struct http_refusal *refusal);
 /* The connection of ex is gone: a modern request is cancelled, a legacy one goes on. */
