@@ -33,10 +33,10 @@ for (const owner of owners('toolchain')) {
   describe(`toolchains of ${owner.name}`, () => {
     test('found first, read-only; two of one name; nothing else of the home', () => {
       const { stdout, stderr } = run(['exec', '--bind-toolchain', tree, '--bind-toolchain', `${twin}/`,
-        `command -v node; node; second; touch /opt/toolchains/v9/x; rm -f ${tree}/lib/data; cat ${home}/secret ${home}/.other; node`]);
-      assert.equal(stdout, '/opt/toolchains/v9/bin/node\nv9 of the toolchain\nsecond\nv9 of the toolchain\n', stderr);
+        `command -v node; node; second; touch /opt/toolchains/v9/x; rm -f ${tree}/lib/data; cat ${home}/secret; ls -A ${home}; node`]);
+      assert.equal(stdout, '/opt/toolchains/v9/bin/node\nv9 of the toolchain\nsecond\n.other\n.tools\nv9 of the toolchain\n', stderr);
       assert.equal(stderr.match(/Read-only file system/g).length, 2);
-      assert.equal(stderr.match(/No such file/g).length, 2);
+      assert.match(stderr, /secret: No such file/);
     });
     test('in a named sandbox, for a run', () => {
       assert.match(run(['exec', '--sandbox', 'tools', '--bind-toolchain', tree, 'node']).stdout, /^v9 /);
