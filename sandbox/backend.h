@@ -60,7 +60,8 @@ struct sandbox_backend {
     /* Ends its processes as stop does, then sandbox_op_add_snapshot() */
     void (*snapshot)(void *self, struct sandbox_op *op);
     void (*snapshots)(void *self, struct sandbox_op *op); /* as often as there are */
-    void (*snapshot_delete)(void *self, struct sandbox_op *op); /* op->name: its id */
+    void (*snapshot_delete)(void *self, struct sandbox_op *op);  /* op->name: its id */
+    void (*snapshot_measure)(void *self, struct sandbox_op *op); /* op->name: its id */
     /* op->action: sandbox_op_add_change(), as often as there are */
     void (*changes)(void *self, struct sandbox_op *op);
     bool snapshots_any; /* also of those whose files are not kept */
@@ -136,6 +137,7 @@ enum sandbox_op_kind {
     SANDBOX_OP_SNAPSHOT,
     SANDBOX_OP_SNAPSHOTS,
     SANDBOX_OP_SNAPSHOT_DELETE,
+    SANDBOX_OP_SNAPSHOT_MEASURE,
     SANDBOX_OP_CHANGES,
 };
 

@@ -155,6 +155,7 @@ static void answer(struct sandbox_op *op, const struct err *err)
         op->fn.open(op->ctx, err ? NULL : found, err);
         break;
     case SANDBOX_OP_SNAPSHOT:
+    case SANDBOX_OP_SNAPSHOT_MEASURE:
         op->fn.snapshot(op->ctx, err ? NULL : op->snapshots, err);
         break;
     case SANDBOX_OP_CHANGES:
@@ -415,6 +416,23 @@ void snapshot_delete(struct sandboxes *set, uint64_t owner, struct str id,
     }
     memcpy(op->name, id.p, id.n);
     set->backend->snapshot_delete(set->impl, op);
+}
+
+void snapshot_measure(struct sandboxes *set, uint64_t owner, struct str id,
+                      snapshot_fn *fn, void *ctx)
+{
+    struct err err;
+    struct sandbox_op *op = op_new(set, SANDBOX_OP_SNAPSHOT_MEASURE, owner, ctx);
+    op->fn.snapshot = fn;
+    int rc = set->backend->snapshot_measure
+                 ? sandbox_check_name(id, &err)
+                 : sandbox_unsupported(set, "measuring a snapshot", &err);
+    if (rc < 0) {
+        sandbox_op_done(op, &err);
+        return;
+    }
+    memcpy(op->name, id.p, id.n);
+    set->backend->snapshot_measure(set->impl, op);
 }
 
 int sandbox_discard(struct sandboxes *set, const char *path, struct err *err)

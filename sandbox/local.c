@@ -120,6 +120,7 @@ const struct sandbox_backend sandbox_local = {
     .unexpose = local_unexpose,
     .connect = local_connect,
     .discard = local_discard,
+    .snapshot_measure = local_snapshot_measure,
     .snapshot = local_snapshot,
     .snapshots = local_snapshots,
     .snapshot_delete = local_snapshot_delete,

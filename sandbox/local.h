@@ -90,6 +90,7 @@ struct local {
     struct waiting *waiting; /* sandboxes whose last holder is dying */
     struct helper *helpers;  /* processes that work on files: local_helper.c */
     struct merging *merging; /* snapshots that wait for one of them */
+    struct measuring *measuring;
     struct changes *changes; /* reports that are read */
     struct box *spare;       /* kept ready for the next that asks, or NULL */
     struct loop_timer *spare_timer;
@@ -227,6 +228,9 @@ void local_create(void *self, struct sandbox *sb);
 void local_stop(void *self, struct sandbox_op *op);
 void local_list(void *self, struct sandbox_op *op);
 void local_update(void *self, struct sandbox_op *op);
+/* local_measure.c */
+void local_snapshot_measure(void *self, struct sandbox_op *op);
+void local_measure_finish(struct local *l);
 int local_discard(void *self, const char *path, struct err *err);
 void local_snapshot(void *self, struct sandbox_op *op);
 /* The files of one that is not kept: takes tree, a directory. */

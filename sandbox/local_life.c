@@ -594,6 +594,7 @@ void local_life_finish(struct local *l)
         mem_free(e);
     }
     local_helpers_finish(l); /* the next start goes on with it */
+    local_measure_finish(l);
     while (l->merging) {
         local_merge_abandon(&l->merging->merge);
         merging_free(l, l->merging);

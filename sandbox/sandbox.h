@@ -291,6 +291,9 @@ void snapshot_list(struct sandboxes *set, uint64_t owner, snapshot_list_fn *fn,
                    void *ctx);
 void snapshot_delete(struct sandboxes *set, uint64_t owner, struct str id,
                      sandbox_done_fn *fn, void *ctx);
+/* How much it has on disk of its own: what it shares with older ones does not count. */
+void snapshot_measure(struct sandboxes *set, uint64_t owner, struct str id,
+                      snapshot_fn *fn, void *ctx);
 /* A new sandbox with the files (and, where `spec` says nothing, the settings) of
  * another. */
 void sandbox_fork(struct sandboxes *set, uint64_t owner, struct str source,

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "vercel_api/drives.h"
 #include "vercel_api/snapshots.h"
+#include <stdio.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
@@ -298,6 +299,18 @@ static void on_stopped(void *ctx, const struct err *err)
     tell(s, err ? &copy : NULL);
 }
 
+static void on_measured(void *ctx, const struct snapshot_info *info,
+                        const struct err *err)
+{
+    struct session *s = ctx;
+    if (err)
+        log_warn("ignoring the size of a snapshot: %s", err->msg);
+    snapshot_new(s, &(struct snapshot_info){.id = str_of(s->taken),
+                                            .size_bytes = info ? info->size_bytes : 0});
+    snapshots_evict(s->record);
+    on_stopped(s, NULL);
+}
+
 /* Its files stay also when no snapshot could be made of them. */
 static void on_snapshot(void *ctx, const struct snapshot_info *info,
                         const struct err *err)
@@ -305,9 +318,8 @@ static void on_snapshot(void *ctx, const struct snapshot_info *info,
     struct session *s = ctx;
     struct err copy;
     if (info) {
-        snapshot_new(s, info);
-        snapshots_evict(s->record);
-        on_stopped(s, NULL);
+        snprintf(s->taken, sizeof s->taken, "%.*s", STR_FMT(info->id));
+        snapshot_measure(set_of(s), API_OWNER, str_of(s->taken), on_measured, s);
         return;
     }
     copy = *err;

@@ -62,6 +62,7 @@ struct session {
     uint64_t requested_ms, created_ms, started_ms, updated_ms, stop_requested_ms,
         stopped_ms, snapshotted_ms, timeout_ms;
     char source_snapshot[API_ID_MAX];
+    char taken[SANDBOX_NAME_MAX + 1]; /* a snapshot that is being measured */
     unsigned vcpus;
     char *mounts; /* JSON: the record's when it began, or NULL */
     char cwd[256];

@@ -268,13 +268,16 @@ for (const owner of owners('vercel')) {
     test('snapshots: on every stop, by hand, as a source, in a tree, deleted', async () => {
       const sandbox = await create({ name: 'snaps', env: { A: '1' }, snapshotExpiration: 86400000 });
       await sandbox.writeFiles([{ path: 'f', content: 'one' }]);
+      await sandbox.runCommand('sh', ['-c', 'head -c 3000000 /dev/urandom > big']);
       const { snapshot: first } = await sandbox.stop();
+      assert.ok(first.sizeBytes >= 3000000 && first.sizeBytes < 4000000, `${first.sizeBytes}`);
       assert.match(first.id, /^snap_\w{28}$/);
       assert.equal(first.creationMethod, 'automatic');
       assert.ok(Math.abs(first.expiresAt - Date.now() - 86400000) < 60000);
       await sandbox.writeFiles([{ path: 'f', content: 'two' }]);
       assert.equal(sandbox.currentSnapshotId, first.id);
       const second = await sandbox.snapshot({ expiration: 0 });
+      assert.ok(second.sizeBytes > 0 && second.sizeBytes < 1000000, `${second.sizeBytes}`); // of its own
       assert.equal(second.expiresAt, undefined);
       assert.equal(await text(sandbox, 'cat', ['f']), 'two');
       const listed = [];
