@@ -2,7 +2,10 @@
 #include "base/json_write.h"
 #include "base/mem.h"
 
-enum { RESULTS_MAX = 256 * 1024 * 1024 };
+enum {
+    RESULTS_MAX = 256 * 1024 * 1024,
+    AT_ONCE = 32, /* calls that run: servers have limits, too */
+};
 
 struct row {
     struct calls *all;
@@ -21,6 +24,7 @@ struct calls {
     struct row *rows;
     size_t count, left;
     size_t asking; /* the next one that needs approval */
+    size_t next, running;
     struct buf results;
     struct loop_later *step;
     bool cancelled;
@@ -35,7 +39,9 @@ static void finish(struct row *row)
     row->shown.result = buf_str(&row->result);
     row->shown.duration_ms = loop_now_ms(c->config.loop) - row->shown.start_ms;
     c->config.view->ops->result(c->config.view, &row->shown);
-    if (--c->left == 0 && !c->cancelled)
+    c->running -= row->started;
+    c->left--;
+    if ((c->left == 0 || c->next < c->count) && !c->cancelled)
         loop_later_ask(c->step);
 }
 
@@ -119,6 +125,7 @@ static void run(struct row *row)
 {
     struct calls *c = row->all;
     row->started = true;
+    c->running++;
     row->shown.start_ms = loop_now_ms(c->config.loop);
     c->config.view->ops->call(c->config.view, &row->shown);
     if (row->input_invalid) {
@@ -143,10 +150,10 @@ static void run(struct row *row)
     }
 }
 
-static void run_all(struct calls *c)
+static void run_more(struct calls *c)
 {
-    for (size_t i = 0; i < c->count && !c->cancelled; i++)
-        run(&c->rows[i]);
+    while (c->next < c->count && c->running < AT_ONCE && !c->cancelled)
+        run(&c->rows[c->next++]);
 }
 
 static void on_answered(void *ctx, bool given)
@@ -185,7 +192,7 @@ static void on_step(void *ctx)
     if (c->left == 0)
         c->config.done(c->config.ctx);
     else if (!ask_next(c))
-        run_all(c);
+        run_more(c);
 }
 
 static struct str telling(struct row *row, struct arena *a)

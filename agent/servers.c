@@ -12,6 +12,7 @@ enum {
     TOOLS_BYTES_MAX = 16 * 1024 * 1024, /* of one server's list */
     INSTRUCTIONS_MAX = 16 * 1024,
     STDERR_LINE_MAX = 4096,
+    STDERR_READS = 64,
     LAST_WORDS_CELLS = 120,
 };
 
@@ -181,18 +182,18 @@ static void say_lines(struct server *s)
     buf_reset(&s->stderr_line, STDERR_LINE_MAX);
 }
 
-/* All that is there now. */
+/* What is there now; of one that never stops, a part. */
 static void read_stderr(struct server *s)
 {
-    ssize_t n;
-    do {
+    ssize_t n = 1;
+    for (int i = 0; i < STDERR_READS && n > 0; i++) {
         char *to = buf_reserve(&s->stderr_line, STDERR_LINE_MAX);
         n = read(loop_io_fd(s->stderr_io), to, STDERR_LINE_MAX);
         s->stderr_line.n += n > 0 ? (size_t)n : 0;
         if (n == 0)
             loop_io_want(s->stderr_io, 0);
         say_lines(s);
-    } while (n > 0);
+    }
 }
 
 static void on_stderr(void *ctx, unsigned events)

@@ -113,6 +113,16 @@ describe('what a turn may be', () => {
     assert.deepEqual([run.code, run.stdout], [0, 'both\n'], run.stderr);
   });
 
+  test('more calls than a server takes at once: all of them run, in the end', async () => {
+    const many = Array.from({ length: 150 }, (_, i) => call('execute_command', { command: `echo ${i}` }));
+    const run = await agent(where, [turn(many), (body) => {
+      const answers = results(body);
+      assert.deepEqual(answers.map(({ text }) => JSON.parse(text).stdout), many.map((_, i) => `${i}\n`));
+      return turn(say('ok'));
+    }], ['x']);
+    assert.equal(run.code, 0, run.stderr);
+  });
+
   test('thinking goes back as it came', async () => {
     const run = await agent(where, [
       turn([think('Let me see.', 'U0lH'), { type: 'redacted_thinking', data: 'AAAA' }, call('execute_command', { command: 'true' })]),
