@@ -306,6 +306,9 @@ void servers_free(struct servers *s)
     if (!s)
         return;
     s->freeing = true;
+    for (size_t i = 0; i < s->config.count; i++)
+        if (s->rows[i].peer)
+            peer_end(s->rows[i].peer);
     for (size_t i = 0; i < s->config.count; i++) {
         struct server *row = &s->rows[i];
         peer_close(row->peer);

@@ -102,6 +102,12 @@ void peer_flush(struct peer *p)
         p->connector->flush(p->connection);
 }
 
+void peer_end(struct peer *p)
+{
+    if (p->spawn)
+        spawn_end(p->spawn);
+}
+
 void peer_close(struct peer *p)
 {
     if (!p)

@@ -36,4 +36,6 @@ enum client_era peer_era(const char *url);
 int peer_open(struct peer **ret_peer, const struct peer_config *config,
               struct err *err);
 void peer_flush(struct peer *peer); /* from the client's wake */
+/* A child begins to leave; for who closes several (spawn_end()). */
+void peer_end(struct peer *peer);
 void peer_close(struct peer *peer); /* blocks for a moment; accepts NULL */

@@ -16,6 +16,7 @@
 #include <spawn.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -32,7 +33,8 @@ struct spawn {
     int status;                         /* of waitpid */
     struct buf line;
     size_t scanned, sent;
-    bool out_ended, told;
+    bool out_ended, told, ending;
+    struct timespec end_began;
     void (*lost)(void *ctx, int exit_code, int signal);
     void *ctx;
 };
@@ -255,13 +257,31 @@ static bool gone_within(struct spawn *s, int wait_ms)
     return rc > 0;
 }
 
+void spawn_end(struct spawn *s)
+{
+    if (s->ending)
+        return;
+    s->ending = true;
+    clock_gettime(CLOCK_MONOTONIC, &s->end_began);
+    close_now(s->in);
+    close_now(s->out); /* nobody reads on: the server need not write on */
+}
+
+static int close_wait_ms(const struct spawn *s)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t ms = (int64_t)(now.tv_sec - s->end_began.tv_sec) * 1000 +
+                 (now.tv_nsec - s->end_began.tv_nsec) / 1000000;
+    return ms < CLOSE_WAIT_MS ? (int)(CLOSE_WAIT_MS - ms) : 0;
+}
+
 void spawn_free(struct spawn *s)
 {
     if (!s)
         return;
-    close_now(s->in);
-    close_now(s->out); /* nobody reads on: the server need not write on */
-    if (s->pid != 0 && !gone_within(s, CLOSE_WAIT_MS)) {
+    spawn_end(s);
+    if (s->pid != 0 && !gone_within(s, close_wait_ms(s))) {
         kill(s->pid, SIGTERM);
         if (!gone_within(s, TERM_WAIT_MS))
             kill(s->pid, SIGKILL);

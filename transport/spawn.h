@@ -23,6 +23,9 @@ int spawn_new(struct spawn **ret_spawn, struct loop *loop, struct client *client
               const struct spawn_config *config, struct err *err);
 /* To be called from the client's wake: sends its output. */
 void spawn_flush(struct spawn *spawn);
+/* Begins to end it: closes its stdin. For who ends several: their times to leave run at
+ * the same time. */
+void spawn_end(struct spawn *spawn);
 /* Ends it as the specification says: close stdin, wait up to 2 s, SIGTERM, 1 s,
  * SIGKILL; blocks until it is gone (2 ms with our own server) and frees. */
 void spawn_free(struct spawn *spawn);
