@@ -9,7 +9,7 @@ import { after, before, describe, test } from 'node:test';
 import { Client } from 'sdk-1.32.2/client/index.js';
 import { StreamableHTTPClientTransport } from 'sdk-1.32.2/client/streamableHttp.js';
 import WS from 'ws';
-import { serve } from './lib/network.mjs';
+import { META, MODERN, serve } from './lib/network.mjs';
 import { AuthorizationServer, forge, Key } from './lib/oauth.mjs';
 import { scratch, until } from './lib/product.mjs';
 
@@ -162,6 +162,26 @@ describe('tokens', () => {
     assert.equal(preflight.status, 204);
     assert.equal((await server.ask('{}', { path: '/.well-known/oauth-protected-resource' })).status, 405);
     assert.equal((await server.ask('', { method: 'GET', path: '/.well-known/oauth-protected-resource/other' })).status, 404);
+  });
+
+  test('what only waits ends with its token', async () => {
+    const who = bearer(rsa.sign(good({ exp: Math.floor(Date.now() / 1000) - 57 }))); // three seconds, with the leeway
+    const session = await server.session('2025-11-25', who);
+    const get = server.socket();
+    await get.write(server.head('', { method: 'GET', ...session }));
+    const listen = server.socket();
+    await listen.write(server.head(JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'subscriptions/listen', params: { _meta: META, notifications: { resourcesListChanged: true } } }),
+      { ...who, 'MCP-Protocol-Version': MODERN, 'Mcp-Method': 'subscriptions/listen' }));
+    const ws = new WS(server.url.replace('http', 'ws'), 'mcp', { headers: who });
+    await new Promise((resolve, reject) => { ws.on('open', resolve); ws.on('error', reject); });
+    const closed = new Promise((resolve) => ws.on('close', resolve));
+    assert.equal(await closed, 1008);
+    for (const socket of [get, listen]) await socket.text(/\r\n0\r\n\r\n/);
+    assert.match(listen.bytes.toString(), /"resultType":"complete"/);
+    const { status, json } = await server.modern(...TOOLS, who);
+    assert.equal(status, 401);
+    assert.match(json.error.message, /expired/);
+    for (const socket of [get, listen]) socket.destroy();
   });
 
   test('WebSocket handshakes take the same tokens', async () => {

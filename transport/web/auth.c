@@ -6,6 +6,7 @@
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
 #include <stdio.h>
+#include <time.h>
 
 static struct principal *principal_of(struct web_server *server,
                                       const struct web_token *token)
@@ -110,9 +111,10 @@ static int unauthorized(struct web_server *server, const char *error, const char
 }
 
 /* Counts the connection at whom it belongs to. */
-static int belongs_to(struct conn *conn, struct principal *who,
+static int belongs_to(struct conn *conn, struct principal *who, uint64_t expires_s,
                       struct http_refusal *refusal)
 {
+    conn->expires_s = expires_s;
     if (conn->principal != who) {
         if (conn->principal)
             conn->principal->connections--;
@@ -133,7 +135,8 @@ int web_identified(struct conn *conn, const struct authority_answer *answer,
     struct web_server *server = conn->server;
     switch (answer->says) {
     case AUTHORITY_KNOWN:
-        return belongs_to(conn, of_subject(server, answer->subject), refusal);
+        return belongs_to(conn, of_subject(server, answer->subject), answer->expires_s,
+                          refusal);
     case AUTHORITY_INVALID:
         return unauthorized(server, "invalid_token", answer->why, refusal);
     case AUTHORITY_SCOPE:
@@ -159,13 +162,13 @@ int web_authenticate(struct conn *conn, const struct http_head *head,
     struct authority_answer answer;
     struct authority_wait *wait;
     if (server->token_count == 0 && !config->authority)
-        return belongs_to(conn, &server->principals[0], refusal);
+        return belongs_to(conn, &server->principals[0], 0, refusal);
     if (!token.n)
         return unauthorized(
             server, NULL, "A token is required: Authorization: Bearer TOKEN", refusal);
     struct principal *who = find_token(server, token);
     if (who)
-        return belongs_to(conn, who, refusal);
+        return belongs_to(conn, who, 0, refusal);
     if (!config->authority)
         return unauthorized(server, "invalid_token", "The token is not known here",
                             refusal);
@@ -175,6 +178,14 @@ int web_authenticate(struct conn *conn, const struct http_head *head,
         return web_identified(conn, &answer, refusal);
     later->wait = wait;
     return 1;
+}
+
+uint64_t web_token_left_ms(const struct conn *conn, uint64_t most)
+{
+    uint64_t now_s = (uint64_t)time(NULL);
+    if (!conn->expires_s || conn->expires_s > now_s + most / 1000)
+        return most;
+    return conn->expires_s > now_s ? (conn->expires_s - now_s) * 1000 : 0;
 }
 
 void web_forget(struct conn *conn, struct web_later *later)

@@ -52,6 +52,7 @@ struct conn {
     struct web_server *server;
     struct http_conn *http;
     struct principal *principal; /* who it is, once that is known */
+    uint64_t expires_s;          /* its token, in seconds since 1970; 0: it does not */
 };
 
 /* web.c */
@@ -74,6 +75,9 @@ int web_authenticate(struct conn *conn, const struct http_head *head,
 /* The rest of it, from later->fn. */
 int web_identified(struct conn *conn, const struct authority_answer *answer,
                    struct http_refusal *refusal);
+/* Milliseconds until its token is no longer good; at most `most`, and that, too, where
+ * it does not expire. 0: it has expired. */
+uint64_t web_token_left_ms(const struct conn *conn, uint64_t most);
 /* later->fn is not called any more. */
 void web_forget(struct conn *conn, struct web_later *later);
 /* Is it a place of the metadata of RFC 9728? */

@@ -165,19 +165,46 @@ static void open_stream(struct exchange *ex)
         reply_prime(ex, number);
 }
 
+static void start_timer(struct exchange *ex, uint64_t delay_ms);
+
+/* Lets go of the connection; the stream is still there. */
+static void close_stream(struct exchange *ex)
+{
+    http_session_detach(ex);
+    http_stream_end(ex->http);
+}
+
+/* Its token has expired: what only waits for changes ends, what was begun in time is
+ * finished. */
+static void lapse(struct exchange *ex)
+{
+    struct http_session *hs = ex->session;
+    if (hs && ex == hs->get) {
+        close_stream(ex);
+    } else if (hs && !hs->id[0]) {
+        session_end_listens(hs->mcp);
+        distribute(hs);
+    }
+}
+
 static void on_timer(void *ctx)
 {
     struct exchange *ex = ctx;
     if (ex->http->state == HTTP_WAITING)
         open_stream(ex);
+    if (web_token_left_ms(ex->conn, KEEP_ALIVE_MS) == 0)
+        lapse(ex);
     if (ex->http->state != HTTP_STREAM)
         return;
     reply_keep_alive(ex);
-    loop_timer_start(ex->timer, KEEP_ALIVE_MS);
+    start_timer(ex, KEEP_ALIVE_MS);
 }
 
 static void start_timer(struct exchange *ex, uint64_t delay_ms)
 {
+    uint64_t left_ms = web_token_left_ms(ex->conn, delay_ms);
+    if (left_ms) /* else it is told at the next turn that is due anyway */
+        delay_ms = left_ms;
     if (!ex->timer)
         ex->timer = loop_timer_new(ex->conn->server->loop, on_timer, ex);
     loop_timer_start(ex->timer, delay_ms);
@@ -311,13 +338,6 @@ void http_session_recv(struct http_session *hs, struct exchange *ex,
         start_timer(ex, PATIENCE_MS);
     if (ex->opens && !hs->opened)
         http_session_free(hs);
-}
-
-/* Lets go of the connection; the stream is still there. */
-static void close_stream(struct exchange *ex)
-{
-    http_session_detach(ex);
-    http_stream_end(ex->http);
 }
 
 /* A handler wants its client to come back. */

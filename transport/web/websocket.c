@@ -7,7 +7,8 @@
 #include "transport/web/server.h"
 
 enum {
-    OUTPUT_HIGH = 16 * 1024 * 1024, /* waiting: nothing more is read */
+    EXPIRY_LOOK_MS = 24 * 3600 * 1000, /* no timer is longer than a day */
+    OUTPUT_HIGH = 16 * 1024 * 1024,    /* waiting: nothing more is read */
 };
 
 struct websocket {
@@ -22,6 +23,7 @@ struct websocket {
     bool stopping;      /* the server is: close when nothing runs any more */
     struct flights flights;
     uint64_t last_stream;
+    struct loop_timer *expiry; /* of its token */
 };
 
 int websocket_on_upgrade(void *ctx, struct http_conn *http,
@@ -65,6 +67,19 @@ static void on_wake(void *ctx)
     http_socket_ask_writable(ws->http);
 }
 
+static void close_with(struct websocket *ws, int code);
+
+/* Its client may come back with another token. */
+static void on_expiry(void *ctx)
+{
+    struct websocket *ws = ctx;
+    uint64_t left_ms = web_token_left_ms(http_conn_app(ws->http), EXPIRY_LOOK_MS);
+    if (left_ms)
+        loop_timer_start(ws->expiry, left_ms);
+    else
+        close_with(ws, WEBSOCKET_POLICY);
+}
+
 void websocket_on_open(void *ctx, struct http_conn *http)
 {
     struct web_server *server = ctx;
@@ -80,6 +95,10 @@ void websocket_on_open(void *ctx, struct http_conn *http)
     ws->session = session_new(server->config.mcp, &config);
     assembly_init(&ws->assembly, server->config.limits.body_bytes);
     http_socket_set_app(http, ws);
+    if (conn->expires_s) {
+        ws->expiry = loop_timer_new(server->loop, on_expiry, ws);
+        on_expiry(ws);
+    }
     server->websocket_count++;
     server->metrics.websockets++;
 }
@@ -94,6 +113,7 @@ void websocket_on_release(void *ctx, struct http_conn *http)
     server->config.owner_gone(server->config.ctx, ws->owner);
     assembly_finish(&ws->assembly);
     flights_finish(&ws->flights, &server->metrics);
+    loop_timer_free(ws->expiry);
     arena_finish(&ws->arena);
     mem_free(ws);
 }
