@@ -518,6 +518,9 @@ static void on_end(struct view *v, const struct view_end *end)
                  "sandquay shell %s, sandquay rm %s\n",
                  end->session, end->kept, end->kept);
         put_scratch(t, t->config.err_fd);
+    } else if (end->text.n == 0) {
+        buf_addz(&t->scratch, "sandquay agent: the model ended without a word\n");
+        put_scratch(t, t->config.err_fd);
     }
     if ((!t->config.err_terminal && !t->config.verbose) || end->turns == 0)
         return;

@@ -165,6 +165,14 @@ describe('what a turn may be', () => {
     assert.deepEqual([silent.code, silent.stdout, silent.requests.length], [0, '', 3], 'but only once');
   });
 
+  test('no answer at all is told', async () => {
+    for (const nothing of [[], think('Hm.'), say('')]) {
+      const run = await agent(where, [turn(nothing)], ['x']);
+      assert.deepEqual([run.code, run.stdout], [0, ''], run.stderr);
+      assert.match(run.stderr, /ended without a word/);
+    }
+  });
+
   test('a loop ends at --max-turns', async () => {
     const run = await agent(where, [() => turn(call('execute_command', { command: 'true' }))], ['--max-turns', '3', 'x']);
     assert.deepEqual([run.code, run.requests.length], [6, 3], run.stderr);
