@@ -54,15 +54,13 @@ int serve_sandbox_config(const struct options *o, const struct places *places,
         return err_remedy(err, "say which directory: --workspace DIR");
     }
     static char image[PATH_MAX]; /* one server is all that a process has */
-    if ((o->image || o->mount_count || o->toolchain_count) && o->backend &&
-        strcmp(o->backend, "vercel") == 0) {
+    bool vercel = o->backend && strcmp(o->backend, "vercel") == 0;
+    if ((o->mount_count || o->toolchain_count) && vercel) {
         err_set(err, ERR_INVALID, "--%s is for sandboxes of this machine",
-                o->image         ? "image"
-                : o->mount_count ? "mount"
-                                 : "bind-toolchain");
+                o->mount_count ? "mount" : "bind-toolchain");
         return err_remedy(err, "leave it out, or --backend local");
     }
-    if (o->image && images_find(places, o->image, image, err) < 0)
+    if (o->image && !vercel && images_find(places, o->image, image, err) < 0)
         return -1;
     *ret_config = (struct sandbox_config){
         .limits = o->limits,
@@ -70,7 +68,7 @@ int serve_sandbox_config(const struct options *o, const struct places *places,
         .toolchain_count = o->toolchain_count,
         .mounts = o->mounts,
         .mount_count = o->mount_count,
-        .image = o->image ? image : NULL,
+        .image = o->image && !vercel ? image : o->image,
         .workspace = o->workspace,
         .workspace_readonly = o->workspace_readonly,
         .workspace_overlay = o->workspace_overlay,

@@ -54,7 +54,9 @@ struct sandbox_config {
     size_t toolchain_count;
     const struct sandbox_mount *mounts; /* of default sandboxes */
     size_t mount_count;
-    const char *image; /* host directory that is the root of new sandboxes, or NULL */
+    /* What is the root of new sandboxes: a directory of the host; for the vercel
+     * backend the name of an image or a runtime. Or NULL. */
+    const char *image;
     const char
         *default_name; /* name of the default sandbox, or NULL for an unnamed one */
     const char

@@ -314,6 +314,8 @@ static void post(struct machine *m)
     struct sandbox_spec spec = sb->wish.spec;
     struct network_policy policy = {0};
     spec.network = NULL;
+    if (!spec.image.n)
+        spec.image = str_of(v->set->config.image);
     if (policy_restricts(v, &sb->wish.spec)) {
         policy_in_force(v, &sb->wish.spec, &policy);
         spec.network = &policy;

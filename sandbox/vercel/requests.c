@@ -106,6 +106,17 @@ static void write_map(struct json_writer *w, const char *key, const struct str *
     jw_end_object(w);
 }
 
+/* What was there before images, and still is made by the older call. */
+static bool is_runtime(struct str image)
+{
+    static const struct str runtimes[] = {STR_INIT("node22"), STR_INIT("node24"),
+                                          STR_INIT("node26"), STR_INIT("python3.13")};
+    for (size_t i = 0; i < sizeof runtimes / sizeof runtimes[0]; i++)
+        if (str_eq(image, runtimes[i]))
+            return true;
+    return false;
+}
+
 /* Where its files come from. */
 static void write_source(struct json_writer *w, const struct sandbox_spec *spec)
 {
@@ -116,7 +127,7 @@ static void write_source(struct json_writer *w, const struct sandbox_spec *spec)
         jw_key_str(w, "snapshotId", spec->snapshot);
         jw_end_object(w);
     } else if (spec->image.n) {
-        jw_key_str(w, "image", spec->image);
+        jw_key_str(w, is_runtime(spec->image) ? "runtime" : "image", spec->image);
     }
 }
 
@@ -162,7 +173,8 @@ struct vercel_request vercel_create(const struct vercel_scope *s,
     struct vercel_request r = request("POST", "creating the sandbox", false);
     struct json_writer w;
     r.head_ms = LONG_MS;
-    buf_addz(&r.path, "/v3/sandboxes");
+    bool old = !c->spec->snapshot.n && is_runtime(c->spec->image);
+    buf_addz(&r.path, old ? "/v2/sandboxes" : "/v3/sandboxes");
     add_query(&r, "teamId", s->team);
     jw_init(&w, &r.body);
     jw_object(&w);

@@ -207,6 +207,17 @@ describe('what the server restricts holds there, too', () => {
     }, { args: ['--toolsets', 'all'] });
   });
 
+  for (const [image, version, member] of [['node24', 'v2', 'runtime'], ['vercel/sandbox/python:3.14', 'v3', 'image']]) {
+    test(`--image ${image} is asked for as ${member}`, async () => {
+      await withServer(async (wire) => {
+        assert.equal((await wire.run('echo in')).stdout, 'in\n');
+        const asked = api.requests.filter((one) => isCreate(one.method, one.path)).at(-1);
+        assert.equal(asked.path, `/${version}/sandboxes`);
+        assert.equal(JSON.parse(asked.body)[member], image);
+      }, { args: ['--image', image] });
+    });
+  }
+
   test('limits become vCPUs; environment and tags are given on', async () => {
     await withServer(async (wire) => {
       const made = value(await wire.tool('sandbox_create', { name: 'sized', memoryMb: 5000, env: { A: 'b' } }));
