@@ -128,10 +128,12 @@ static void print_row(const struct row *row, struct measurement *m, bool judge)
 {
     char label[CELL_BYTES];
     print_figure(row->label, &m->main, judge ? row : NULL, row->decimals);
-    if (m->beside.ours.n == 0)
-        return;
-    snprintf(label, sizeof(label), "... %s", m->beside.label);
-    print_figure(label, &m->beside, NULL, row->decimals);
+    for (int i = 0; i < BESIDE_MAX; i++) {
+        if (m->beside[i].ours.n == 0)
+            continue;
+        snprintf(label, sizeof(label), "... %s", m->beside[i].label);
+        print_figure(label, &m->beside[i], NULL, row->decimals);
+    }
 }
 
 static int run_row(struct bench *b, const struct row *row)
@@ -148,8 +150,10 @@ static int run_row(struct bench *b, const struct row *row)
         print_row(row, &m, b->profile_s <= 0);
     sample_finish(&m.main.floor);
     sample_finish(&m.main.ours);
-    sample_finish(&m.beside.floor);
-    sample_finish(&m.beside.ours);
+    for (int i = 0; i < BESIDE_MAX; i++) {
+        sample_finish(&m.beside[i].floor);
+        sample_finish(&m.beside[i].ours);
+    }
     return rc;
 }
 

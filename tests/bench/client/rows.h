@@ -19,15 +19,17 @@ struct bench {
     double started_s; /* of the row, clock_s() */
 };
 
-/* One line of the table; `beside` is a second one about the same thing, without a
+/* One line of the table; `beside` are further ones about the same thing, without a
  * verdict. */
 struct figure {
     const char *label;
     struct sample floor, ours;
 };
 
+enum { BESIDE_MAX = 2 };
+
 struct measurement {
-    struct figure main, beside;
+    struct figure main, beside[BESIDE_MAX];
 };
 
 enum target_kind { TARGET_AT_MOST, TARGET_AT_LEAST, TARGET_RATIO_AT_MOST };
@@ -61,3 +63,6 @@ int bench_resident_mb(pid_t pid, double *ret_mb, struct err *err);
 typedef int measure_fn(const struct bench *b, struct measurement *m, struct err *err);
 measure_fn measure_create, measure_create_first, measure_create_ready, measure_destroy,
     measure_hundred, measure_sandbox_memory, measure_snapshot;
+
+/* works.c */
+measure_fn measure_python, measure_node, measure_untar, measure_compile;
