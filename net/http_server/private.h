@@ -38,13 +38,14 @@ struct http_conn {
     struct http_exchange *exchange; /* the request in hand */
     void *app, *socket_app;
     bool is_socket, paused;
-    bool receiving; /* a message, in this callback */
-    bool asked;     /* in it, for a writable moment */
-    bool wrote;     /* in this callback */
-    bool timed;     /* a limit of time for writing is set */
-    bool ping;      /* is due */
-    int close_code; /* of a WebSocket; 0: it stays open */
-    bool closing;   /* at the next chance */
+    bool receiving;             /* a message, in this callback */
+    bool asked;                 /* in it, for a writable moment */
+    bool wrote;                 /* in this callback */
+    bool timed;                 /* a limit of time for writing is set */
+    bool ping;                  /* is due */
+    int close_code;             /* of a WebSocket; 0: it stays open */
+    bool closing;               /* at the next chance */
+    char peer[HTTP_CLIENT_MAX]; /* address; a socket that is gone has none any more */
 };
 
 /* peek.c: asks the application whose it is, when the host that it names is known. Takes

@@ -67,6 +67,8 @@ static struct http_conn *conn_new(struct listening *from, struct lws *wsi)
     struct http_server *server = from->server;
     struct http_conn *conn = mem_new(struct http_conn);
     *conn = (struct http_conn){.server = server, .wsi = wsi, .from = from};
+    if (!from->is_unix && log_enabled(LOG_INFO))
+        lws_get_peer_simple(wsi, conn->peer, sizeof conn->peer);
     conn->next = server->conns;
     conn->at = &server->conns;
     if (conn->next)
@@ -103,7 +105,7 @@ void http_client(const struct http_conn *conn, const struct http_head *head,
     } else if (conn->from->is_unix) {
         snprintf(to, HTTP_CLIENT_MAX, "unix");
     } else {
-        lws_get_peer_simple(conn->wsi, to, HTTP_CLIENT_MAX);
+        memcpy(to, conn->peer, sizeof conn->peer);
     }
 }
 

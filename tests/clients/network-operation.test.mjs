@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { META, MODERN, serve } from './lib/network.mjs';
+import { until } from './lib/product.mjs';
 
 const TOKEN = 'operator-0123456789abcdef';
 const auth = { Authorization: `Bearer ${TOKEN}` };
@@ -55,6 +56,14 @@ test('behind a proxy the client is the one that the proxy has seen', async () =>
   await server.ask('', { method: 'GET', path: '/healthz', 'X-Forwarded-For': '192.0.2.1, 198.51.100.7' });
   await server.stop();
   assert.match(server.stderr, /request client=198\.51\.100\.7 method=GET path=\/healthz status=200/);
+  const left = await start('--verbose');
+  const gone = left.socket();
+  await gone.write(left.head('', { method: 'GET', ...(await left.session('2025-11-25', auth)) }));
+  await gone.text(/event-stream/);
+  gone.destroy();
+  await until(() => /method=GET/.test(left.stderr), 'the request is logged', 5000);
+  await left.stop();
+  assert.match(left.stderr, /request client=127\.0\.0\.1 .*method=GET path=\/mcp status=200/, 'also of a client that is gone');
   const direct = await start('--verbose');
   await direct.ask('', { method: 'GET', path: '/healthz', 'X-Forwarded-For': '192.0.2.1' });
   await direct.stop();

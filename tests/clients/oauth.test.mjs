@@ -1,6 +1,7 @@
 // serve --listen as an OAuth 2.1 resource server: its metadata, its challenges, which tokens of a
 // real authorization server it takes, and the official SDK's way from a 401 to a tool call.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import crypto from 'node:crypto';
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
@@ -26,11 +27,11 @@ async function freePort() {
 }
 
 /** A server for this issuer, with a state directory that a test may go on with. */
-async function start(issuer, { args = [], state = scratch('state'), backend = 'null' } = {}) {
+async function start(issuer, { args = [], state = scratch('state'), backend = 'null', env } = {}) {
   const server = await serve({
     args: ['serve', '--backend', backend, '--oauth-issuer', issuer, ...args],
     listen: `127.0.0.1:${await freePort()}`,
-    env: { ...process.env, XDG_STATE_HOME: state },
+    env: { ...process.env, XDG_STATE_HOME: state, ...env },
   });
   server.state = state;
   return server;
@@ -270,6 +271,24 @@ describe('an issuer', () => {
     await as.stop(); // what was fetched stands in
     assert.equal((await server.modern(...TOOLS, bearer(token()))).status, 200);
     await server.stop();
+  });
+
+  test('over https is trusted by its certificate alone', async () => {
+    const directory = scratch('certificate');
+    const [cert, key] = ['cert.pem', 'key.pem'].map((name) => path.join(directory, name));
+    execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-subj', '/CN=as',
+      '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', cert], { stdio: 'pipe' });
+    const as = await new AuthorizationServer({ tls: { cert: readFileSync(cert), key: readFileSync(key) } }).start();
+    const ask = (server) => server.modern(...TOOLS, bearer(as.keys[0].sign(as.claims({ aud: server.url }))));
+    const wary = await start(as.issuer);
+    await until(() => /no trusted TLS connection/.test(wary.stderr), 'the log says why', 5000);
+    assert.equal((await ask(wary)).status, 503);
+    await wary.stop();
+    const server = await start(as.issuer, { env: { SSL_CERT_FILE: cert } });
+    await ready(server);
+    assert.equal((await ask(server)).status, 200);
+    await server.stop();
+    await as.stop();
   });
 
   const wrong = {

@@ -3,6 +3,7 @@
 // endpoint with PKCE. Its tokens are signed with node:crypto, wrongly where a test wants that.
 import crypto from 'node:crypto';
 import http from 'node:http';
+import https from 'node:https';
 
 const KINDS = {
   RS256: ['rsa', { modulusLength: 2048 }, (key, data) => crypto.sign('sha256', data, key)],
@@ -44,17 +45,19 @@ export class AuthorizationServer {
   places = ['/.well-known/oauth-authorization-server'];
   said = {}; // instead of what is true: path -> [status, body]
 
-  constructor({ path = '', keys = [new Key('RS256', 'first')] } = {}) {
+  /** tls: {cert, key} */
+  constructor({ path = '', keys = [new Key('RS256', 'first')], tls } = {}) {
     this.path = path;
     this.keys = keys;
-    this.server = http.createServer((request, response) => {
+    this.scheme = tls ? 'https' : 'http';
+    this.server = (tls ? https : http).createServer(tls ?? {}, (request, response) => {
       this.answer(request, response).catch((error) => response.writeHead(500).end(String(error)));
     });
   }
 
   async start(port = 0) {
     await new Promise((resolve) => this.server.listen(port, '127.0.0.1', resolve));
-    this.origin = `http://127.0.0.1:${this.server.address().port}`;
+    this.origin = `${this.scheme}://127.0.0.1:${this.server.address().port}`;
     this.issuer = this.origin + this.path;
     return this;
   }
