@@ -281,6 +281,19 @@ struct str calls_results(struct calls *c)
     return buf_str(&c->results);
 }
 
+struct str calls_results_without(struct calls *c, const char *why)
+{
+    struct json_writer w;
+    struct result_facts facts;
+    buf_reset(&c->results, 0);
+    jw_init(&w, &c->results);
+    jw_array(&w);
+    for (size_t i = 0; i < c->count; i++)
+        result_write_error(&w, c->rows[i].shown.id, str_of(why), &facts);
+    jw_end_array(&w);
+    return buf_str(&c->results);
+}
+
 bool calls_all_lost(const struct calls *c)
 {
     for (size_t i = 0; i < c->count; i++)

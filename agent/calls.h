@@ -30,6 +30,8 @@ void calls_free(struct calls *c); /* accepts NULL */
 
 /* A JSON array of tool_result blocks; once all are done. */
 struct str calls_results(struct calls *c);
+/* The same with an error for each call instead of what it gave. */
+struct str calls_results_without(struct calls *c, const char *why);
 /* No call reached a server: each one's is lost. */
 bool calls_all_lost(const struct calls *c);
 

@@ -115,12 +115,26 @@ static bool nudge(struct task *t)
     return true;
 }
 
+/* Every call must have a result: where there is no room for it, the model is told. */
+static bool add_results(struct task *t)
+{
+    struct str blocks = calls_results(t->calls);
+    struct err err;
+    if (conversation_add_user(t->config.conversation, blocks, &err) == 0) {
+        journal_user(t->config.journal, blocks);
+        return true;
+    }
+    return add_user(t, calls_results_without(t->calls,
+                                             "the result is too large for what is left "
+                                             "of this conversation"));
+}
+
 static void on_calls_done(void *ctx)
 {
     struct task *t = ctx;
     struct err err;
     bool lost = calls_all_lost(t->calls);
-    bool fits = add_user(t, calls_results(t->calls));
+    bool fits = add_results(t);
     calls_free(t->calls);
     t->calls = NULL;
     t->after_results = true;
@@ -298,7 +312,7 @@ void task_cancel(struct task *t)
     t->turn = NULL;
     if (t->calls) {
         calls_cancel(t->calls);
-        add_user(t, calls_results(t->calls));
+        add_results(t);
         calls_free(t->calls);
         t->calls = NULL;
     }

@@ -57,7 +57,8 @@ static void make_environment(struct agent_verb *v)
         count++;
     v->env = mem_zalloc((count + 1) * sizeof v->env[0]);
     for (size_t i = 0; i < count; i++)
-        if (strncmp(environ[i], "ANTHROPIC_", 10) != 0)
+        if (strncmp(environ[i], "ANTHROPIC_", 10) != 0 &&
+            strncmp(environ[i], "AI_GATEWAY_", 11) != 0)
             v->env[n++] = environ[i];
 }
 

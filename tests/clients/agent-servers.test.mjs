@@ -52,6 +52,17 @@ describe('further servers', () => {
     assert.deepEqual([run.code, run.stdout], [0, 'ok\n'], run.stderr);
   });
 
+  test('a result that no request can hold: the model is told, and goes on', async () => {
+    const run = await agent(where, [
+      turn([call('files__big', {}), call('execute_command', { command: 'true' })]),
+      (body) => {
+        for (const { error, text } of results(body)) assert.deepEqual([error, /too large for what is left/.test(text)], [true, true]);
+        return turn(say('without it, then'));
+      },
+    ], ['--mcp-config', file, '--approve', 'auto', 'x']);
+    assert.deepEqual([run.code, run.stdout], [0, 'without it, then\n'], run.stderr);
+  });
+
   test('without a terminal their tools are refused, unless they are allowed', async () => {
     const script = () => [
       turn([call('files__environment', {}), call('files__structured', {}), call('execute_command', { command: 'true' })]),

@@ -9,7 +9,7 @@ if (mode === 'dies-at-once') {
 const schema = { type: 'object', properties: {} };
 const pages = [
   ['everything', 'structured', 'same.name', 'same name'],
-  ['environment', 'fails', 'die', `long-${'x'.repeat(80)}`],
+  ['environment', 'fails', 'die', 'big', `long-${'x'.repeat(80)}`],
 ];
 const content = [
   { type: 'text', text: 'words' },
@@ -26,6 +26,7 @@ const tools = {
   structured: () => ({ content: [], structuredContent: { only: 'structured' } }),
   environment: () => ({ content: [{ type: 'text', text: JSON.stringify(process.env) }] }),
   fails: () => ({ isError: true, content: [{ type: 'text', text: 'it broke' }] }),
+  big: () => ({ content: Array(5).fill({ type: 'image', mimeType: 'image/png', data: 'A'.repeat(6.9e6) }) }),
   die: () => process.exit(7),
 };
 const methods = {
