@@ -27,6 +27,15 @@ static const char toolchain_script[] =
     "  echo\n"
     "done";
 
+/* What of sandbox/guest/transparent.c is there, as seen inside: the resolver at port
+ * 53, and where nftables redirects to, or the usual ports. */
+static const char transparent_script[] =
+    "grep -q ' 0100007F:0035 ' /proc/net/udp || exit 1\n"
+    "grep -q ' 0100007F:0C39 ' /proc/net/tcp && exit 0\n"
+    "grep -q ' 00000000:01BB ' /proc/net/tcp && exit 2\n"
+    "exit 1";
+enum { TRANSPARENT, NOT_TRANSPARENT, TRANSPARENT_USUAL };
+
 struct doctor {
     struct report report;
     const struct sandbox_backend *backend;
@@ -158,12 +167,33 @@ static void tell_toolchains(struct report *r, char *output, bool local)
     }
 }
 
+static void tell_transparent(struct doctor *d, int found)
+{
+    struct report *r = &d->report;
+    static const char name[] = "transparent network";
+    if (found == TRANSPARENT)
+        report_row(r, "sandbox", REPORT_OK, name,
+                   "programs that know nothing of proxies reach every port", "");
+    else if (found == TRANSPARENT_USUAL)
+        report_row(r, "sandbox", REPORT_WEAKER, name,
+                   "programs that know nothing of proxies reach ports 443, 80 and 22 "
+                   "only: nftables cannot redirect here",
+                   "modprobe -a nf_tables nft_chain_nat nft_redir");
+    else
+        report_row(r, "sandbox", REPORT_WEAKER, name,
+                   d->level > 2
+                       ? "not at this level: programs need the proxy variables"
+                       : "this kernel has no local routes for it: programs need "
+                         "the proxy variables",
+                   "");
+}
+
 /* A sandbox as any client gets it: made, used, gone. */
 static bool end_to_end(struct doctor *d, struct err *err)
 {
     struct session s = {0};
     struct buf output;
-    int code = 0, tools = 0;
+    int code = 0, tools = 0, transparent = NOT_TRANSPARENT;
     uint64_t ran_us = 0, gone_us;
     buf_init(&output, OUTPUT_BYTES);
     bool local = !d->config.vercel;
@@ -179,6 +209,9 @@ static bool end_to_end(struct doctor *d, struct err *err)
     }
     if (rc == 0)
         rc = session_run(&s, STR(toolchain_script), TIMEOUT_MS, &output, &tools, err);
+    if (rc == 0 && local)
+        rc = session_run(&s, STR(transparent_script), TIMEOUT_MS, NULL, &transparent,
+                         err);
     d->level = rc == 0 ? s.level : 0;
     char text[160];
     bool installs = s.installs;
@@ -201,6 +234,7 @@ static bool end_to_end(struct doctor *d, struct err *err)
                        ? "apt-get install works inside and changes nothing outside"
                        : "/usr is read-only inside: pip and npm work, apt does not",
                    installs ? "" : "run it as root");
+        tell_transparent(d, transparent);
     }
     buf_finish(&output);
     return rc == 0 && code == 0;

@@ -37,6 +37,9 @@ describe('doctor', { skip: sanitized && 'a sanitizer build has no small sandbox'
       const { status, stdout, stderr } = doctor({ ...how, flags: ['--json', ...flags] });
       const report = JSON.parse(stdout);
       assert.equal(report.level, level, stderr);
+      const transparent = named(report, 'sandbox')['transparent network'];
+      if (level < 3) assert.match(transparent.text, /reach every port|reach ports 443/);
+      else assert.match(transparent.text, /not at this level/);
       assert.equal(report.holds, true, JSON.stringify(report.rows.filter((row) => row.verdict === 'missing')));
       assert.equal(status, 0);
       assert.deepEqual(Object.keys(named(report, 'machine')), machine);
