@@ -387,8 +387,15 @@ describe('flags', () => {
   }
 });
 
-describe('the official SDK', () => {
-  test('finds its way from a 401 to a tool call', async () => {
+describe('the official SDKs', () => {
+  const versions = {
+    '1.32.2': async (url, authProvider) => [new Client({ name: 'test', version: '1' }), new StreamableHTTPClientTransport(url, { authProvider })],
+    '2.4.0, 2026-07-28': async (url, authProvider) => {
+      const two = await import('@modelcontextprotocol/client');
+      return [new two.Client({ name: 'test', version: '1' }, { versionNegotiation: { mode: { pin: MODERN } } }), new two.StreamableHTTPClientTransport(url, { authProvider })];
+    },
+  };
+  for (const [version, make] of Object.entries(versions)) test(`${version} finds its way from a 401 to a tool call`, async () => {
     const as = await new AuthorizationServer().start();
     const server = await start(as.issuer, { args: ['--oauth-scope', 'sandbox:run'], backend: 'local' });
     await ready(server);
@@ -404,20 +411,18 @@ describe('the official SDK', () => {
       redirectToAuthorization: (url) => { visited = url; },
       saveCodeVerifier: (verifier) => { kept.verifier = verifier; },
       codeVerifier: () => kept.verifier,
+      saveDiscoveryState: (state) => { kept.discovery = state; },
+      discoveryState: () => kept.discovery,
     };
-    const connect = async (transport) => {
-      const client = new Client({ name: 'test', version: '1' });
-      await client.connect(transport);
-      return client;
-    };
-    const first = new StreamableHTTPClientTransport(new URL(server.url), { authProvider });
-    await assert.rejects(connect(first), /Unauthorized/);
+    const [early, first] = await make(new URL(server.url), authProvider);
+    await assert.rejects(early.connect(first), /[Uu]nauthorized/);
     assert.equal(visited.origin, as.origin);
     assert.equal(visited.searchParams.get('resource'), server.url);
     assert.equal(visited.searchParams.get('scope'), 'sandbox:run');
     const { headers } = await fetch(visited, { redirect: 'manual' });
     await first.finishAuth(new URL(headers.get('location')).searchParams.get('code'));
-    const client = await connect(new StreamableHTTPClientTransport(new URL(server.url), { authProvider }));
+    const [client, transport] = await make(new URL(server.url), authProvider);
+    await client.connect(transport);
     const result = await client.callTool({ name: 'execute_command', arguments: { command: 'echo from behind OAuth' } });
     assert.equal(result.structuredContent.stdout, 'from behind OAuth\n');
     await client.close();
