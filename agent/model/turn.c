@@ -211,22 +211,12 @@ static void on_stream(struct turn *t, struct str bytes)
     }
 }
 
-static void on_body(void *ctx, struct str bytes)
-{
-    struct turn *t = ctx;
-    if (t->is_stream) {
-        on_stream(t, bytes);
-        return;
-    }
-    size_t room = ANSWER_MAX - t->answer.n;
-    buf_add(&t->answer, bytes.p, bytes.n < room ? bytes.n : room);
-}
-
 /* An old gateway may not know the version that we speak (claude-api 6). */
 static bool is_about_version(const struct turn *t)
 {
     static const char name[] = "anthropic-version";
-    return t->status == 400 && strcmp(t->model->version, MODEL_API_VERSION_OLD) != 0 &&
+    return t->status == 400 && t->answer.n &&
+           strcmp(t->model->version, MODEL_API_VERSION_OLD) != 0 &&
            memmem(t->answer.p, t->answer.n, name, sizeof name - 1);
 }
 
@@ -250,8 +240,8 @@ static bool is_context_full(const struct turn *t, struct json body)
 {
     static const char words[] = "prompt is too long";
     struct str message = json_raw(json_pointer(body, "/error/message"));
-    return t->status == 413 ||
-           (t->status == 400 && memmem(message.p, message.n, words, sizeof words - 1));
+    return t->status == 413 || (t->status == 400 && message.n &&
+                                memmem(message.p, message.n, words, sizeof words - 1));
 }
 
 static void finish_full(struct turn *t)
@@ -298,6 +288,22 @@ static void refused(struct turn *t)
         again(t, &err, 0);
     else
         retry_or_fail(t, &err);
+}
+
+static void on_body(void *ctx, struct str bytes)
+{
+    struct turn *t = ctx;
+    if (t->is_stream) {
+        on_stream(t, bytes);
+        return;
+    }
+    size_t room = ANSWER_MAX - t->answer.n;
+    buf_add(&t->answer, bytes.p, bytes.n < room ? bytes.n : room);
+    if (t->answer.n < ANSWER_MAX)
+        return;
+    http_cancel(t->call); /* it may go on for ever */
+    t->call = NULL;
+    refused(t);
 }
 
 static void on_done(void *ctx, const struct err *failed, enum http_reach reach)

@@ -244,8 +244,75 @@ static void streams(void **state)
             check_row(&rows[i], piece);
 }
 
+static void ignore(void *ctx, struct str text)
+{
+    (void)ctx;
+    (void)text;
+}
+
+static const struct message_events nobody = {ignore, ignore, ignore};
+
+static int take(struct accumulator *a, const char *name, struct str data,
+                struct err *err)
+{
+    return accumulate(a, str_of(name), data, err);
+}
+
+/* A server that never ends. */
+static void limits(void **state)
+{
+    (void)state;
+    static const struct str start =
+        STR_INIT("{\"type\":\"message_start\",\"message\":{}}");
+    struct accumulator a;
+    struct err err;
+    int rc, blocks;
+    accumulator_init(&a, &nobody, NULL);
+    assert_int_equal(take(&a, "message_start", start, &err), 0);
+    for (rc = blocks = 0; rc == 0 && blocks <= MESSAGE_BLOCKS_MAX; blocks += rc == 0) {
+        char text[200];
+        snprintf(text, sizeof text,
+                 "{\"type\":\"content_block_start\",\"index\":%d,\"content_block\":"
+                 "{\"type\":\"text\",\"text\":\"\"}}",
+                 blocks);
+        rc = take(&a, "content_block_start", str_of(text), &err);
+    }
+    assert_int_equal(rc, -1);
+    assert_int_equal(blocks, MESSAGE_BLOCKS_MAX);
+    assert_int_equal(err.kind, ERR_LIMIT);
+    assert_false(a.again);
+    accumulator_finish(&a);
+
+    enum { PIECE = 4 << 20 };
+    struct buf delta;
+    buf_init(&delta, 2 * PIECE);
+    buf_addz(&delta,
+             "{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":"
+             "\"text_delta\",\"text\":\"");
+    memset(buf_reserve(&delta, PIECE), 'x', PIECE);
+    delta.n += PIECE;
+    buf_addz(&delta, "\"}}");
+    accumulator_init(&a, &nobody, NULL);
+    assert_int_equal(take(&a, "message_start", start, &err), 0);
+    assert_int_equal(take(&a, "content_block_start",
+                          STR("{\"type\":\"content_block_start\",\"index\":0,"
+                              "\"content_block\":{\"type\":\"text\",\"text\":\"\"}}"),
+                          &err),
+                     0);
+    int pieces = 0;
+    while (take(&a, "content_block_delta", buf_str(&delta), &err) == 0)
+        pieces++;
+    assert_int_equal(pieces, MESSAGE_MAX / PIECE - 1);
+    assert_int_equal(err.kind, ERR_LIMIT);
+    accumulator_finish(&a);
+    buf_finish(&delta);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(streams)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(streams),
+        cmocka_unit_test(limits),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

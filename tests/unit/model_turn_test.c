@@ -128,6 +128,7 @@ static void given_up(void **state)
          "400 invalid_request_error: big",
          "make the image smaller",
          1},
+        {{.head = HEAD("400 Bad Request")}, ERR_INVALID, "400 (request req_9)", "", 1},
         {{.head = HEAD("402 Payment Required"), .body = ERROR("billing_error", "pay")},
          ERR_DENIED,
          "402 billing_error: pay",
@@ -298,6 +299,23 @@ static void complete_but_open(void **state)
     run(&w);
     assert_false(w.heard.failed);
     assert_true(str_eq(buf_str(&w.heard.content), STR(HELLO_BLOCK)));
+    tear_down(&w);
+}
+
+/* An error whose text never ends. */
+static void endless_error(void **state)
+{
+    (void)state;
+    static char text[100 * 1024];
+    memset(text, 'x', sizeof text);
+    struct model_step step = {
+        .head = HEAD("400 Bad Request"), .body = {text, sizeof text}, .hang = true};
+    struct world w;
+    set_up(&w, &step, 1);
+    run(&w);
+    assert_true(w.heard.failed);
+    assert_int_equal(w.heard.err.kind, ERR_INVALID);
+    assert_non_null(strstr(w.heard.err.msg, "400 (request req_9)"));
     tear_down(&w);
 }
 
@@ -502,14 +520,15 @@ static void plain_http(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plain_turn),      cmocka_unit_test(retried),
-        cmocka_unit_test(given_up),        cmocka_unit_test(context_full),
-        cmocka_unit_test(nobody_listens),  cmocka_unit_test(repeated),
-        cmocka_unit_test(stalled),         cmocka_unit_test(complete_but_open),
-        cmocka_unit_test(old_version),     cmocka_unit_test(cancelled),
-        cmocka_unit_test(cancelled_early), cmocka_unit_test(what_is_sent),
-        cmocka_unit_test(renewed),         cmocka_unit_test(no_id),
-        cmocka_unit_test(too_long),        cmocka_unit_test(plain_http),
+        cmocka_unit_test(plain_turn),     cmocka_unit_test(retried),
+        cmocka_unit_test(given_up),       cmocka_unit_test(context_full),
+        cmocka_unit_test(nobody_listens), cmocka_unit_test(repeated),
+        cmocka_unit_test(stalled),        cmocka_unit_test(complete_but_open),
+        cmocka_unit_test(endless_error),  cmocka_unit_test(old_version),
+        cmocka_unit_test(cancelled),      cmocka_unit_test(cancelled_early),
+        cmocka_unit_test(what_is_sent),   cmocka_unit_test(renewed),
+        cmocka_unit_test(no_id),          cmocka_unit_test(too_long),
+        cmocka_unit_test(plain_http),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
