@@ -166,7 +166,7 @@ describe('tokens', () => {
   });
 
   test('what only waits ends with its token', async () => {
-    const who = bearer(rsa.sign(good({ exp: Math.floor(Date.now() / 1000) - 57 }))); // three seconds, with the leeway
+    const who = bearer(rsa.sign(good({ exp: Math.floor(Date.now() / 1000) - 54 }))); // six seconds, with the leeway
     const session = await server.session('2025-11-25', who);
     const get = server.socket();
     await get.write(server.head('', { method: 'GET', ...session }));
