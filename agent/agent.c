@@ -6,8 +6,10 @@
 #include "agent/model/models.h"
 #include "agent/prompt.h"
 #include "agent/task.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/module.h"
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -56,6 +58,7 @@ struct agent {
     struct usage usage; /* of all tasks */
     double dollars;
 
+    int terminal_fd;  /* where questions are answered, if not on stdin */
     bool ready, over; /* what is waited for: the servers, the task */
     int signum;       /* it must end because of this one; 0: it need not */
 };
@@ -350,13 +353,24 @@ static int check_budget(struct agent *a, struct err *err)
     return 0;
 }
 
+/* Where to ask: also when stdin is a pipe there may be somebody at the terminal. */
+static int question_fd(struct agent *a)
+{
+    if (!isatty(a->config->err_fd))
+        return -1;
+    if (isatty(a->config->in_fd))
+        return a->config->in_fd;
+    a->terminal_fd = open("/dev/tty", O_RDWR | O_CLOEXEC);
+    return a->terminal_fd;
+}
+
 static int open_all(struct agent *a, struct err *err)
 {
     const struct agent_config *c = a->config;
     struct approval_config approval = {
         .mode = c->approve,
         .allowed = c->allowed_tools,
-        .in_fd = isatty(c->in_fd) && isatty(c->err_fd) ? c->in_fd : -1,
+        .in_fd = question_fd(a),
         .err_fd = c->err_fd,
         .loop = a->loop,
     };
@@ -560,6 +574,7 @@ static void tear_down(struct agent *a)
     model_free(a->model);
     servers_free(a->servers);
     approval_free(a->approval);
+    fd_close(&a->terminal_fd);
     journal_close(a->journal);
     a->view->ops->close(a->view);
     catalog_finish(&a->catalog);
@@ -588,7 +603,7 @@ static int fail(struct agent *a, const struct err *err)
 
 static int agent_run(const struct agent_config *config)
 {
-    struct agent a = {.config = config};
+    struct agent a = {.config = config, .terminal_fd = -1};
     struct err err;
     if (loop_new(&a.loop, &err) < 0) {
         log_error("%s", err.msg);

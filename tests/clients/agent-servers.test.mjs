@@ -108,6 +108,17 @@ describe('further servers', () => {
     await model.close();
   });
 
+  test('they are asked about also when something is piped in', async () => {
+    const model = await modelServer([turn(call('files__structured', {})), (body) => turn(say(results(body)[0].error ? 'no' : 'yes'))]);
+    const screen = terminal(where, model, ['--mcp-config', file, 'x'], { shell: 'echo piped | "$@"' });
+    await screen.shown('[a]lways this tool: ');
+    screen.type('y\r');
+    await screen.shown('yes');
+    assert.equal((await screen.done).code, 0);
+    assert.match(model.requests[0].body.messages[0].content[0].text, /piped/);
+    await model.close();
+  });
+
   test('one that cannot be started is told, with its last words, and left out', async () => {
     const broken = config('broken', { good: one(), gone: { command: '/no/such/server' }, dead: one('dies-at-once') });
     const run = await agent(where, [turn(call('good__structured', {})), turn(say('ok'))], ['--mcp-config', broken, '--approve', 'auto', 'x']);

@@ -47,6 +47,10 @@ describe('on a terminal', () => {
     ], ['x'], (screen) => screen.shown(/execute_command for i.*line number \d+/));
   });
 
+  test('what takes long is told with its seconds', async () => {
+    await on([turn(call('execute_command', { command: 'sleep 1.6' })), turn(say('done'))], ['x'], (screen) => screen.shown(/execute_command sleep 1\.6 · 1 s/));
+  });
+
   test('NO_COLOR', async () => {
     const end = await on([turn(call('execute_command', { command: 'true' })), turn(say('ok'))], ['x'], () => {}, { extra: { NO_COLOR: '1' } });
     assert.doesNotMatch(end.screen, /\x1b\[\d+m/);

@@ -48,8 +48,10 @@ export async function agent(where, script, args, options) {
 export const lines = (text) => text.split('\n').filter(Boolean).map((line) => JSON.parse(line));
 
 /** The agent on a terminal: {type(text), shown(what, ms), screen(), done, pid()}. */
-export function terminal(where, model, args, { cols = 100, rows = 30, extra } = {}) {
-  const child = spawn('python3', [path.join(import.meta.dirname, 'terminal.py'), cols, rows, sandquay, 'agent', ...args], {
+export function terminal(where, model, args, { cols = 100, rows = 30, extra, shell } = {}) {
+  // shell: a command line in which "$@" is the agent.
+  const program = [...(shell ? ['sh', '-c', shell, 'sh'] : []), sandquay, 'agent', ...args];
+  const child = spawn('python3', [path.join(import.meta.dirname, 'terminal.py'), cols, rows, ...program], {
     cwd: where.directory, env: environment(where, model, { TERM: 'xterm', ...extra }), stdio: ['pipe', 'pipe', 'inherit'] });
   let screen = '';
   let from = 0;
