@@ -44,15 +44,28 @@ static int watch_loop(struct hosting *hosting, struct err *err)
     return loop_set_host(hosting->loop, &(struct loop_host){service, hosting}, err);
 }
 
+/* The types of these differ: int in 4.1.6, uid_t and gid_t in 4.3. */
+static void say_what_not(struct lws_context_creation_info *info)
+{
+    info->port = CONTEXT_PORT_NO_LISTEN_SERVER;
+    info->uid = (__typeof__(info->uid))-1;
+    info->gid = (__typeof__(info->gid))-1;
+}
+
+struct lws_vhost *hosting_vhost(struct hosting *hosting,
+                                struct lws_context_creation_info *info)
+{
+    say_what_not(info);
+    return lws_create_vhost(hosting->lws, info);
+}
+
 int hosting_init(struct hosting *hosting, struct loop *loop,
                  struct lws_context_creation_info *info,
                  const struct lws_protocols *protocols, struct err *err)
 {
     hosting->loop = loop;
-    info->port = CONTEXT_PORT_NO_LISTEN_SERVER;
+    say_what_not(info);
     info->options |= LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
-    info->uid = (int)-1;
-    info->gid = (int)-1;
     info->user = hosting;
     lws_set_log_level(LLL_ERR | (log_enabled(LOG_DEBUG) ? LLL_WARN | LLL_NOTICE : 0),
                       on_log);

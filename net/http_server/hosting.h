@@ -24,5 +24,8 @@ int hosting_event(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 int hosting_init(struct hosting *hosting, struct loop *loop,
                  struct lws_context_creation_info *info,
                  const struct lws_protocols *protocols, struct err *err);
+/* One more vhost without a listener. */
+struct lws_vhost *hosting_vhost(struct hosting *hosting,
+                                struct lws_context_creation_info *info);
 /* Destroys the context and all that is in it; accepts all-zero. */
 void hosting_finish(struct hosting *hosting);

@@ -297,21 +297,18 @@ static int make_tls(struct http_server *server, struct err *err)
 {
     const struct http_server_config *config = &server->config;
     struct lws_context_creation_info info = {
-        .port = CONTEXT_PORT_NO_LISTEN_SERVER,
         .options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
         .vhost_name = "tls",
         .protocols = server->tls_protocols,
         .keepalive_timeout = (int)config->limits.idle_s,
         .timeout_secs = config->limits.head_s,
         .timeout_secs_ah_idle = config->limits.head_s,
-        .uid = (int)-1,
-        .gid = (int)-1,
         .user = server,
         .ssl_cert_filepath = config->tls_cert,
         .ssl_private_key_filepath = config->tls_key,
         .alpn = "http/1.1",
     };
-    server->tls = lws_create_vhost(server->hosting.lws, &info);
+    server->tls = hosting_vhost(&server->hosting, &info);
     /* Without a TLS context it would serve in the clear. */
     return server->tls && server->tls_ctx
                ? 0

@@ -2,7 +2,7 @@
  * messages are the application's. */
 #include "net/http_server/private.h"
 
-enum { SCRATCH_KEEP = 1024 * 1024, REFUSAL_BYTES = 8192, GOING_AWAY = 1001 };
+enum { SCRATCH_KEEP = 1024 * 1024, REFUSAL_BYTES = 8192 };
 
 /* There is no writable callback for what is refused. */
 static void refuse(struct http_conn *conn, const struct http_refusal *refusal)
@@ -106,6 +106,11 @@ int http_socket_on_receive(struct http_conn *conn, struct str bytes)
 {
     if (!conn->socket_app || conn->close_code)
         return 0;
+    /* There are no extensions that could give them a meaning; 4.3 lets one pass. */
+    if (lws_get_reserved_bits(conn->wsi)) {
+        http_socket_close(conn, WEBSOCKET_PROTOCOL);
+        return 0;
+    }
     struct http_piece piece = {
         .bytes = bytes,
         .first = lws_is_first_fragment(conn->wsi),
@@ -161,7 +166,7 @@ void http_socket_on_stop(struct http_conn *conn)
     if (config->app->socket_stop && conn->socket_app)
         config->app->socket_stop(config->ctx, conn);
     else
-        http_socket_close(conn, GOING_AWAY);
+        http_socket_close(conn, WEBSOCKET_GOING_AWAY);
 }
 
 void http_socket_ask_writable(struct http_conn *conn)

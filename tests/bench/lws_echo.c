@@ -55,8 +55,8 @@ int main(void)
     struct lws_context_creation_info info = {
         .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS,
         .iface = "127.0.0.1",
-        .uid = (int)-1,
-        .gid = (int)-1,
+        .uid = (__typeof__(((struct lws_context_creation_info *)NULL)->uid))-1,
+        .gid = (__typeof__(((struct lws_context_creation_info *)NULL)->gid))-1,
         .protocols = protocols,
         .keepalive_timeout = 60,
         .vhost_name = "echo",

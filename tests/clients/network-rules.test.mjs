@@ -222,13 +222,16 @@ describe('while an answer is pending', () => {
   });
   after(() => server.stop());
 
-  test('bytes behind the request end the connection, not the server (guard 1)', async () => {
+  test('bytes behind the request do not make the server spin (guard 1)', async () => {
     const socket = server.socket();
     await socket.write(server.head(JSON.stringify(call('sleep 1')), session));
     await pause(100);
     await socket.write('x');
-    await socket.end();
+    // 4.1.6 could only spin; 4.3 keeps them for later and answers first
+    const { status, closed } = await socket.answer();
+    assert.ok(closed || status === 200, String(status));
     await assertIdle(server);
+    socket.destroy();
   });
 
   test('a GET stream whose client goes away (guard 2)', async () => {
