@@ -12,6 +12,7 @@
 static struct {
     struct vercel_credentials credentials;
     struct vercel_config config;
+    struct places places; /* where its modules are */
     char why[600];
 } chosen;
 
@@ -95,6 +96,12 @@ static void set_why(void)
                  : "");
 }
 
+static const struct tar_entries *open_tar(struct err *err)
+{
+    const void *entries;
+    return module_open(&chosen.places, "tar", &entries, err) == 0 ? entries : NULL;
+}
+
 static int use_vercel(const struct places *places,
                       const struct sandbox_backend **ret_backend,
                       struct sandbox_config *config, struct err *err)
@@ -108,7 +115,9 @@ static int use_vercel(const struct places *places,
         .api_url = url ? url : VERCEL_API_URL,
         .account_url = url ? url : VERCEL_ACCOUNT_URL,
         .ca_file = places_ca_file(),
+        .tar = open_tar,
     };
+    chosen.places = *places;
     if (module_open(places, "vercel", &entries, err) < 0)
         return -1;
     config->vercel = &chosen.config;

@@ -56,7 +56,8 @@ static void detach(struct exchange *x)
 static void exchange_free(struct exchange *x)
 {
     detach(x);
-    tar_free(x->tar);
+    if (x->tar)
+        x->vercel->tar->finish(x->tar);
     buf_finish(&x->url);
     buf_finish(&x->answer);
     vercel_request_finish(&x->spec.request);
@@ -348,7 +349,7 @@ static void on_done(void *ctx, const struct err *err, enum http_reach reach)
 static size_t read_tar(void *ctx, char *to, size_t max)
 {
     struct exchange *x = ctx;
-    return tar_read(x->tar, to, max);
+    return x->vercel->tar->read(x->tar, to, max);
 }
 
 static void submit(struct exchange *x)
@@ -382,9 +383,10 @@ static void submit(struct exchange *x)
         .idle_timeout_ms = x->spec.body && !x->spec.idle_limit ? 0 : IDLE_MS,
     };
     if (r->gzip) {
-        tar_free(x->tar);
-        x->tar = tar_new(x->spec.tar_path, x->spec.tar_mode, x->spec.tar_content,
-                         sandbox_unix_ms() / 1000);
+        if (x->tar)
+            v->tar->finish(x->tar);
+        x->tar = v->tar->begin(x->spec.tar_path, x->spec.tar_mode, x->spec.tar_content,
+                               sandbox_unix_ms() / 1000);
         request.read_body = read_tar;
     }
     x->attempts++;

@@ -278,17 +278,25 @@ static void name_temporary(struct file_job *job)
 void files_write(struct machine *m, struct file_op *op)
 {
     struct file_job *job = job_new(m, op);
-    struct vercel_scope scope = vercel_scope_of(m->vercel);
+    struct vercel *v = m->vercel;
+    struct vercel_scope scope = vercel_scope_of(v);
+    struct err err;
+    if (!v->tar)
+        v->tar = v->config->tar(&err);
+    if (!v->tar) {
+        fail(job, &err);
+        return;
+    }
     name_temporary(job);
-    job->exchange = exchange_start(
-        m->vercel, &(struct exchange_spec){.request = vercel_write(&scope),
-                                           .machine = m,
-                                           .resumes = true,
-                                           .tar_path = str_of(job->temporary),
-                                           .tar_content = op->content,
-                                           .tar_mode = 0644,
-                                           .done = on_written,
-                                           .ctx = job});
+    job->exchange =
+        exchange_start(v, &(struct exchange_spec){.request = vercel_write(&scope),
+                                                  .machine = m,
+                                                  .resumes = true,
+                                                  .tar_path = str_of(job->temporary),
+                                                  .tar_content = op->content,
+                                                  .tar_mode = 0644,
+                                                  .done = on_written,
+                                                  .ctx = job});
 }
 
 /* Directories */

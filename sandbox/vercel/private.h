@@ -12,9 +12,9 @@
 #pragma once
 #include "net/http/client.h"
 #include "sandbox/backend.h"
+#include "sandbox/tar/tar.h"
 #include "sandbox/vercel/requests.h"
 #include "sandbox/vercel/stream.h"
-#include "sandbox/vercel/tar.h"
 #include "sandbox/vercel/vercel.h"
 
 struct machine;
@@ -53,6 +53,7 @@ struct vercel {
     const struct vercel_config *config;
     struct sandbox_limits asked; /* what flags asked for; 0: Vercel's defaults */
     struct http_client *http;
+    const struct tar_entries *tar; /* NULL: no file was written yet */
     struct account account;
     struct machine *machines;
     struct exchange *exchanges;

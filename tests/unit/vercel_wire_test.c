@@ -1,8 +1,8 @@
 /* What the Vercel client says and hears, without a network: requests as the official
  * SDK sends them, the stream of a command's output cut anywhere, archives. */
+#include "sandbox/tar/tar.h"
 #include "sandbox/vercel/requests.h"
 #include "sandbox/vercel/stream.h"
-#include "sandbox/vercel/tar.h"
 #include "tests/unit/check.h"
 #include <archive.h>
 #include <archive_entry.h>

@@ -1,7 +1,8 @@
-#include "sandbox/vercel/tar.h"
+#include "sandbox/tar/tar.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/module.h"
 #include <archive.h>
 #include <archive_entry.h>
 
@@ -121,3 +122,6 @@ size_t tar_read(struct tar_out *out, char *to, size_t max)
     out->taken += n;
     return n;
 }
+
+static const struct tar_entries entries = {tar_new, tar_free, tar_read};
+MODULE_EXPORT("tar", &entries);

@@ -1,4 +1,7 @@
-/* One file as a gzipped tar, made piece by piece as a request's body takes it: pax
+/* The module "tar" (base/module.h), for the Vercel backend: libarchive and what it
+ * links cost megabytes, and only who writes a file needs them.
+ *
+ * One file as a gzipped tar, made piece by piece as a request's body takes it: pax
  * where the name needs it, paths relative to "/", owner 0, no directory entries. */
 #pragma once
 #include "base/err.h"
@@ -6,6 +9,14 @@
 #include <stdint.h>
 
 struct tar_out;
+
+/* The module's table. */
+struct tar_entries {
+    struct tar_out *(*begin)(struct str path, unsigned mode, struct str content,
+                             uint64_t mtime_s);
+    void (*finish)(struct tar_out *out); /* accepts NULL */
+    size_t (*read)(struct tar_out *out, char *to, size_t max);
+};
 
 /* path: absolute and ASCII (libarchive's idea of others depends on the locale).
  * content: borrowed until tar_free(). */
