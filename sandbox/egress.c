@@ -225,6 +225,7 @@ static void pass_request_on(struct tunnel *t, bool through_proxy)
     struct buf head;
     const struct host_hop *hop =
         through_proxy ? host_proxy_for(t->egress->config.host_proxy, &t->ask) : NULL;
+    through_proxy = hop && !hop->socks;
     struct str extra =
         hop && hop->authorization ? str_of(hop->authorization) : (struct str){0};
     buf_init(&head, 2 * EGRESS_HEAD_MAX);

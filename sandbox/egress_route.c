@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "net/dial.h"
 #include "net/lookup.h"
+#include "sandbox/egress_hop.h"
 #include <errno.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -11,7 +12,7 @@ enum {
     LOOKUP_BEHIND_PROXY_MS = 2000, /* names may be the proxy's business alone */
     DIAL_MS = 20000,
     PROXY_ANSWER_MS = 20000,
-    PROXY_HEAD_MAX = 8192,
+    HOP_ASK_MAX = 4096,
 };
 
 struct egress_route {
@@ -22,8 +23,8 @@ struct egress_route {
     struct loop_io *hop; /* our connection to the proxy, while it is asked */
     struct loop_later *begin;
     struct loop_timer *limit;
-    struct buf head; /* of its answer */
-    bool looked_up;  /* the target; what is looked up now is the proxy */
+    struct egress_hop asked;
+    bool looked_up; /* the target; what is looked up now is the proxy */
     struct egress_route_result result;
 };
 
@@ -59,51 +60,51 @@ static void fail(struct egress_route *r, const struct err *err)
     finish(r);
 }
 
+/* A fresh connection takes it whole; if not, the time limit ends it. */
+static void tell_hop(struct egress_route *r, struct buf *ask)
+{
+    ssize_t ignored =
+        ask->n ? send(loop_io_fd(r->hop), ask->p, ask->n, MSG_NOSIGNAL | MSG_DONTWAIT)
+               : 0;
+    (void)ignored;
+    explicit_bzero(ask->p, ask->n);
+    buf_finish(ask);
+}
+
 static void on_answer(void *ctx, unsigned events)
 {
     struct egress_route *r = ctx;
     struct err err;
+    struct buf more;
     (void)events;
-    char *to = buf_reserve(&r->head, 1024);
+    char *to = buf_reserve(&r->asked.in, 1024);
     ssize_t n = to ? recv(loop_io_fd(r->hop), to, 1024, MSG_DONTWAIT) : 0;
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    r->head.n += n > 0 ? (size_t)n : 0;
-    const char *end = r->head.n ? memmem(r->head.p, r->head.n, "\r\n\r\n", 4) : NULL;
-    if (n > 0 && !end)
-        return;
-    struct str head = buf_str(&r->head);
-    bool ok = end && head.n > 12 && str_starts(head, STR("HTTP/1.")) &&
-              head.p[8] == ' ' && head.p[9] == '2';
-    if (ok) {
-        r->result.early = str_from(head, (size_t)(end - head.p) + 4);
+    r->asked.in.n += n > 0 ? (size_t)n : 0;
+    buf_init(&more, HOP_ASK_MAX);
+    enum egress_hop_state state = egress_hop_step(&r->asked, &more, &err);
+    tell_hop(r, &more);
+    if (state == EGRESS_HOP_CONNECTED) {
+        r->result.early = r->asked.early;
         r->result.fd = loop_io_release(r->hop);
         r->hop = NULL;
         finish(r);
-        return;
+    } else if (state == EGRESS_HOP_FAILED) {
+        fail(r, &err);
+    } else if (n <= 0) {
+        err_set(&err, ERR_UNAVAILABLE, "the host's proxy hung up");
+        fail(r, &err);
     }
-    size_t line = 0;
-    while (line < head.n && line < 60 && head.p[line] >= ' ' && head.p[line] < 0x7f)
-        line++;
-    err_set(&err, ERR_UNAVAILABLE, "the host's proxy answered \"%.*s\"", (int)line,
-            head.n ? head.p : "");
-    fail(r, &err);
 }
 
 static void ask_proxy(struct egress_route *r, int fd)
 {
-    char target[NETWORK_HOST_MAX + 10];
     struct buf ask;
-    buf_init(&ask, 4096);
-    egress_target_format(&r->target, target, sizeof target);
-    buf_addf(&ask, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", target, target,
-             r->config.hop->authorization ? r->config.hop->authorization : "");
+    buf_init(&ask, HOP_ASK_MAX);
     r->hop = loop_io_new(r->config.loop, fd, on_answer, r);
-    /* A fresh connection takes it whole; if not, the time limit ends it. */
-    ssize_t ignored = send(fd, ask.p, ask.n, MSG_NOSIGNAL | MSG_DONTWAIT);
-    (void)ignored;
-    explicit_bzero(ask.p, ask.n);
-    buf_finish(&ask);
+    egress_hop_init(&r->asked, r->config.hop, &r->target, &ask);
+    tell_hop(r, &ask);
     loop_io_want(r->hop, LOOP_READ);
     loop_timer_start(r->limit, PROXY_ANSWER_MS);
 }
@@ -120,7 +121,7 @@ static void on_dial(void *ctx, int fd, const struct address *to, const struct er
         fail(r, &copy);
         return;
     }
-    if (r->config.hop && r->config.tunnel) {
+    if (r->config.hop && (r->config.tunnel || r->config.hop->socks)) {
         ask_proxy(r, fd);
         return;
     }
@@ -234,7 +235,6 @@ struct egress_route *egress_route_new(const struct egress_route_config *config)
     r->target = *config->target;
     r->result = (struct egress_route_result){
         .fd = -1, .verdict = NETWORK_ALLOWED, .through_proxy = config->hop != NULL};
-    buf_init(&r->head, PROXY_HEAD_MAX);
     r->limit = loop_timer_new(config->loop, on_limit, r);
     r->begin = loop_later_new(config->loop, begin, r);
     loop_later_ask(r->begin);
@@ -248,6 +248,6 @@ void egress_route_free(struct egress_route *r)
     clear(r);
     loop_later_free(r->begin);
     loop_timer_free(r->limit);
-    buf_finish(&r->head);
+    egress_hop_finish(&r->asked);
     mem_free(r);
 }

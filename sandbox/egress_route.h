@@ -18,7 +18,8 @@ struct egress_route_config {
     struct loop *loop;
     const struct egress_target *target;
     const struct host_hop *hop; /* borrowed for the life of the route, or NULL */
-    bool tunnel; /* with a hop: ask it for CONNECT; else the caller talks HTTP to it */
+    bool tunnel; /* with a hop: ask it for a connection; else the caller talks HTTP to
+                  * it, unless it speaks SOCKS, which always makes connections */
     /* May this address of the target be connected to? */
     enum network_verdict (*check)(void *ctx, const struct address *a);
     /* Called once, never before egress_route_new() returns. Takes result->fd. */

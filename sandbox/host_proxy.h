@@ -1,5 +1,6 @@
 /* The proxy that the host itself must use to get out, as its settings say: the ways out
- * of sandboxes go through it as well. Only HTTP proxies are spoken to. */
+ * of sandboxes go through it as well. HTTP proxies and SOCKS5 are spoken to, both in
+ * the clear. */
 #pragma once
 #include "sandbox/egress_ask.h"
 
@@ -20,7 +21,9 @@ struct host_network {
 
 struct host_hop {
     struct egress_target target;
-    char *authorization; /* a header line with CRLF, or NULL */
+    bool socks;
+    char *authorization;   /* a header line with CRLF, or NULL */
+    char *user, *password; /* of SOCKS, or NULL; 1 to 255 bytes each */
 };
 
 struct host_proxy {

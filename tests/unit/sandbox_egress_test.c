@@ -422,6 +422,115 @@ static void through_the_hosts_proxy(void **state)
     tear_down(&w);
 }
 
+/* What the proxy is to hear and to say, in turn; the last thing heard is the program's.
+ */
+struct exchange {
+    const char *heard;
+    size_t heard_bytes;
+    const char *said;
+    size_t said_bytes;
+};
+#define EXCHANGE(heard, said)                                                          \
+    {                                                                                  \
+        heard, sizeof(heard) - 1, said, sizeof(said) - 1                               \
+    }
+
+static int play_socks(struct world *w, const struct exchange *all, size_t count)
+{
+    int server = accepted(w);
+    for (size_t i = 0; i < count; i++) {
+        const char *heard = hear(w, server, false);
+        assert_memory_equal(heard, all[i].heard, all[i].heard_bytes);
+        assert_int_equal(send(server, all[i].said, all[i].said_bytes, 0),
+                         all[i].said_bytes);
+    }
+    return server;
+}
+
+static void use_socks_proxy(struct world *w, const char *user)
+{
+    char url[100];
+    struct err err;
+    snprintf(url, sizeof url, "socks5h://%s127.0.0.1:%u", user, w->server_port);
+    struct host_proxy_config config = {.http = url, .https = url};
+    assert_int_equal(host_proxy_init(&w->host_proxy, &config, &err), 0);
+}
+
+static void through_the_hosts_socks_proxy(void **state)
+{
+    (void)state;
+    static const struct exchange address[] = {
+        EXCHANGE("\5\1\0", "\5\0"),
+        EXCHANGE("\5\1\0\1\10\10\10\10\1\273", "\5\0\0\1\0\0\0\0\0\0banner"),
+        EXCHANGE("early", ""),
+    };
+    static const struct exchange request[] = {
+        EXCHANGE("\5\1\0", "\5\0"),
+        EXCHANGE("\5\1\0\1\10\10\10\10\0\121", "\5\0\0\3\3abc\0\0"),
+        EXCHANGE("GET /x HTTP/1.1\r\nHost: 8.8.8.8:81\r\nConnection: close\r\n\r\n",
+                 ""),
+    };
+    struct world w;
+    set_up(&w, "allow-all");
+    use_socks_proxy(&w, "");
+    int client = ask(&w, "CONNECT 8.8.8.8:{} HTTP/1.1\r\n\r\nearly", 443);
+    int server = play_socks(&w, address, 3);
+    fd_close(&server);
+    const char *heard = hear(&w, client, true);
+    assert_non_null(strstr(heard, "200 Connection established"));
+    assert_non_null(strstr(heard, "banner"));
+    fd_close(&client);
+
+    client = ask(&w, "GET http://8.8.8.8:{}/x HTTP/1.1\r\n\r\n", 81);
+    server = play_socks(&w, request, 3);
+    fd_close(&server);
+    fd_close(&client);
+
+    client = ask(&w, "CONNECT 127.0.0.1:{} HTTP/1.1\r\n\r\n", w.server_port);
+    assert_non_null(strstr(hear(&w, client, true), "403 "));
+    fd_close(&client);
+    tear_down(&w);
+}
+
+static void what_a_socks_proxy_refuses(void **state)
+{
+    (void)state;
+    static const struct exchange password[] = {
+        EXCHANGE("\5\2\0\2", "\5\2"),
+        EXCHANGE("\1\4user\4p@ss", "\1\0"),
+        EXCHANGE("\5\1\0\1\10\10\10\10\1\273", "\5\2\0\1\0\0\0\0\0\0"),
+    };
+    static const struct exchange wrong[] = {
+        EXCHANGE("\5\2\0\2", "\5\2"),
+        EXCHANGE("\1\4user\4p@ss", "\1\1"),
+    };
+    static const struct exchange other[] = {EXCHANGE("\5\2\0\2", "HTTP/1.1 400\r\n")};
+    static const struct exchange picky[] = {EXCHANGE("\5\2\0\2", "\5\377")};
+    static const struct {
+        const struct exchange *all;
+        size_t count;
+        const char *reason;
+    } rows[] = {
+        {password, 3, "does not allow the connection"},
+        {wrong, 2, "refused the user name"},
+        {other, 1, "does not speak SOCKS5"},
+        {picky, 1, "does not take a user name"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct world w;
+        set_up(&w, "allow-all");
+        use_socks_proxy(&w, "user:p%40ss@");
+        int client = ask(&w, "CONNECT 8.8.8.8:{} HTTP/1.1\r\n\r\n", 443);
+        int server = play_socks(&w, rows[i].all, rows[i].count);
+        assert_non_null(strstr(hear(&w, client, true), "502 "));
+        assert_non_null(strstr(w.reason, rows[i].reason));
+        assert_null(strstr(w.reason, "p@ss"));
+        fd_close(&server);
+        fd_close(&client);
+        tear_down(&w);
+    }
+}
+
 static void whom_the_hosts_proxy_is_for(void **state)
 {
     (void)state;
@@ -458,8 +567,9 @@ static void whom_the_hosts_proxy_is_for(void **state)
         assert_null(host_proxy_for(&p, &ask));
         host_proxy_finish(&p);
     }
-    static const char *const bad[] = {"https://p:1", "socks5://p:1", "http://",
-                                      "http://a b", "http://u:secret@[p"};
+    static const char *const bad[] = {
+        "https://p:1",    "socks4://p:1", "http://",           "socks5://u:@p:1",
+        "socks5://u@p:1", "http://a b",   "http://u:secret@[p"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct host_proxy p;
         struct err err;
@@ -503,6 +613,8 @@ int main(void)
         cmocka_unit_test(connections_are_counted),
         cmocka_unit_test(a_listener_that_blocks_holds_up_nobody),
         cmocka_unit_test(through_the_hosts_proxy),
+        cmocka_unit_test(through_the_hosts_socks_proxy),
+        cmocka_unit_test(what_a_socks_proxy_refuses),
         cmocka_unit_test(whom_the_hosts_proxy_is_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
