@@ -511,15 +511,15 @@ static void on_end(struct view *v, const struct view_end *end)
         add_why(t, end);
         buf_addc(&t->scratch, '\n');
         put_scratch(t, t->config.err_fd);
+    } else if (end->text.n == 0) {
+        buf_addz(&t->scratch, "sandquay agent: the model ended without a word\n");
+        put_scratch(t, t->config.err_fd);
     }
     if (end->kept) {
         buf_addf(&t->scratch,
                  "sandquay agent: the sandbox is kept: sandquay agent --resume %s, "
                  "sandquay shell %s, sandquay rm %s\n",
                  end->session, end->kept, end->kept);
-        put_scratch(t, t->config.err_fd);
-    } else if (end->text.n == 0) {
-        buf_addz(&t->scratch, "sandquay agent: the model ended without a word\n");
         put_scratch(t, t->config.err_fd);
     }
     if ((!t->config.err_terminal && !t->config.verbose) || end->turns == 0)

@@ -278,6 +278,7 @@ describe('what goes in', () => {
     assert.equal(run.code, 125);
     assert.match(run.stderr, /ANTHROPIC_API_KEY/);
     assert.match(run.stderr, /localhost:11434/);
+    assert.doesNotMatch(run.stderr, /without a word/);
     const retired = await agent(where, [turn(say('ok'))], ['x', '--model', 'claude-3-5-sonnet-20241022'], { extra: { ANTHROPIC_BASE_URL: '' } });
     assert.match(retired.stderr, /retired/);
   });
