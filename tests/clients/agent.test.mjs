@@ -5,7 +5,7 @@ import { readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { agent, lines, place, start } from './lib/agent.mjs';
-import { call, callRaw, hang, modelServer, results, say, think, turn } from './lib/model.mjs';
+import { call, callRaw, hang, modelServer, results, say, stream, think, turn } from './lib/model.mjs';
 import { repository, sandquay, until } from './lib/product.mjs';
 
 const where = place('agent');
@@ -252,6 +252,20 @@ describe('what a turn may be', () => {
     assert.equal(run.code, 5);
     assert.match(run.stderr, /max_tokens: too many/);
     assert.match(run.stderr, /req_bad/);
+    assert.equal(run.stderr.trim().split('\n').length, 1, 'one line says it all');
+  });
+
+  test('a stream that breaks: what came of it is void, its call does not run, the turn comes again', async () => {
+    const broken = (body, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.write(stream(turn([say('This is half'), call('execute_command', { command: 'touch ran' })])).split('event: message_delta')[0], () => response.destroy());
+    };
+    const run = await agent(where, [broken, turn(call('execute_command', { command: 'ls' })), (body) => turn(say(`<${JSON.parse(results(body)[0].text).stdout}>`))], ['x']);
+    assert.deepEqual([run.code, run.stdout], [0, '<>\n'], run.stderr);
+    assert.match(run.stderr, /connection broke.*repeated/);
+    assert.equal(run.requests[0].text, run.requests[1].text);
+    const always = await agent(where, [broken], ['x']);
+    assert.deepEqual([always.code, always.stdout, always.requests.length], [5, '', 3], always.stderr);
   });
 });
 
