@@ -147,10 +147,10 @@ static void on_open(void *ctx, const struct sandbox_info *info, const struct err
         memcpy(s->cwd, info->cwd.p, info->cwd.n);
         s->cwd[info->cwd.n] = '\0';
     }
-    if (s->record->source)
-        session_setup(s, s->record->source, on_set_up);
-    else
+    if (s->record->has_files)
         runs(s);
+    else
+        session_setup(s, s->record->source, on_set_up);
 }
 
 static size_t read_env(const char *json, struct arena *a, struct str env[ENV_ROOM])

@@ -218,8 +218,8 @@ void session_look(struct session *s);
 void session_set_timer(struct session *s);
 void session_free(struct session *s);
 
-/* setup.c: fetches what `source` (JSON) names into the running sandbox. done is called
- * once. */
+/* setup.c: what a new sandbox begins with; `source` (JSON), or NULL, is fetched into
+ * it. done is called once. */
 typedef void setup_fn(struct session *s, const struct err *err);
 void session_setup(struct session *s, const char *source, setup_fn *done);
 

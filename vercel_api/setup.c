@@ -1,14 +1,23 @@
-/* What a new sandbox begins with: a git repository or a tarball, fetched inside, before
- * the answer to its creation. Values travel as variables of one command, never as parts
- * of its text. */
+/* What a new sandbox begins with, before the answer to its creation: the path that the
+ * working directory has on Vercel leads to ours; a git repository or a tarball is
+ * fetched inside. Values travel as variables of one command, never as parts of its
+ * text. */
 #include "base/mem.h"
 #include "vercel_api/private.h"
 #include <stdio.h>
 
 enum { LIMIT_MS = 280 * 1000, OUTPUT_SHOWN = 400, VARIABLES = 8 };
 
+/* Whatever is there already, for example of a snapshot, stays. */
+#define HOME_SCRIPT                                                                    \
+    "if [ ! -e \"$VERCEL_HOME\" ]; then\n"                                             \
+    "  mkdir -p \"${VERCEL_HOME%/*}/\" && ln -s \"$PWD\" \"$VERCEL_HOME\" || :\n"      \
+    "fi 2>/dev/null\n"
+
+static const char home_script[] = HOME_SCRIPT;
+
 /* A revision may be a branch, a tag or a commit. */
-static const char git_script[] =
+static const char git_script[] = HOME_SCRIPT
     "set -e\n"
     "dir=${SOURCE_URL%/}; dir=${dir##*/}; dir=${dir%.git}\n"
     "git_auth() { git -c credential.helper= -c credential.helper='!f() { echo "
@@ -24,14 +33,16 @@ static const char git_script[] =
     "  git checkout -q FETCH_HEAD\n"
     "fi\n";
 
-static const char tarball_script[] = "set -e -o pipefail\n"
-                                     "curl -fsSL -- \"$SOURCE_URL\" | tar -xzf -\n";
+static const char tarball_script[] =
+    HOME_SCRIPT "set -e -o pipefail\n"
+                "curl -fsSL -- \"$SOURCE_URL\" | tar -xzf -\n";
 
 struct setup {
     struct vercel_api *api;
     char session_id[API_ID_MAX];
     uint64_t command, watch;
     setup_fn *done;
+    bool fetches; /* a source: then failing matters */
 };
 
 /* The session is gone when the server ends it; nobody is told then. */
@@ -39,10 +50,11 @@ static void finish(struct setup *setup, const struct err *err)
 {
     struct session *s = session_find(setup->api, str_of(setup->session_id));
     setup_fn *done = setup->done;
+    bool matters = setup->fetches;
     command_unwatch(setup->api->set, setup->watch);
     mem_free(setup);
     if (s)
-        done(s, err);
+        done(s, matters ? err : NULL);
 }
 
 /* The last of what it has said. */
@@ -102,35 +114,52 @@ static void add(struct command_spec *spec, struct str *env, struct arena *a,
     buf_finish(&text);
 }
 
-void session_setup(struct session *s, const char *source, setup_fn *done)
+/* The variables and the script for a source. -1: it cannot be read. */
+static int write_source(struct command_spec *spec, struct str *env, struct arena *a,
+                        const char *source, struct err *err)
 {
-    struct arena a = {0};
     struct json_doc doc;
-    struct err err;
-    struct str env[VARIABLES];
-    struct command_spec spec = {
-        .cwd = str_of(s->cwd), .env = env, .timeout_ms = LIMIT_MS};
     char depth[24] = "";
     int64_t n = 0;
-    if (json_parse(&doc, &a, str_of(source), &err) < 0) {
-        done(s, &err);
-        arena_finish(&a);
-        return;
-    }
+    if (json_parse(&doc, a, str_of(source), err) < 0)
+        return -1;
     struct json v = json_root(&doc);
     bool git = json_str_is(json_get(v, STR("type")), STR("git"));
     if (json_i64(json_get(v, STR("depth")), &n))
         snprintf(depth, sizeof depth, "%lld", (long long)n);
-    add(&spec, env, &a, "SOURCE_URL", json_str(json_get(v, STR("url")), &a));
-    add(&spec, env, &a, "SOURCE_REVISION", json_str(json_get(v, STR("revision")), &a));
-    add(&spec, env, &a, "SOURCE_USERNAME", json_str(json_get(v, STR("username")), &a));
-    add(&spec, env, &a, "SOURCE_PASSWORD", json_str(json_get(v, STR("password")), &a));
-    add(&spec, env, &a, "SOURCE_DEPTH", str_of(depth));
-    add(&spec, env, &a, "GIT_TERMINAL_PROMPT", STR("0"));
-    spec.command = str_of(git ? git_script : tarball_script);
+    add(spec, env, a, "SOURCE_URL", json_str(json_get(v, STR("url")), a));
+    add(spec, env, a, "SOURCE_REVISION", json_str(json_get(v, STR("revision")), a));
+    add(spec, env, a, "SOURCE_USERNAME", json_str(json_get(v, STR("username")), a));
+    add(spec, env, a, "SOURCE_PASSWORD", json_str(json_get(v, STR("password")), a));
+    add(spec, env, a, "SOURCE_DEPTH", str_of(depth));
+    add(spec, env, a, "GIT_TERMINAL_PROMPT", STR("0"));
+    spec->command = str_of(git ? git_script : tarball_script);
+    return 0;
+}
+
+void session_setup(struct session *s, const char *source, setup_fn *done)
+{
+    static const struct str link[] = {STR_INIT("sh"), STR_INIT("-c"),
+                                      STR_INIT(home_script)};
+    struct arena a = {0};
+    struct err err;
+    struct str env[VARIABLES];
+    struct command_spec spec = {
+        .cwd = str_of(s->cwd), .env = env, .timeout_ms = LIMIT_MS};
+    add(&spec, env, &a, "VERCEL_HOME",
+        s->record->runtime ? STR("/vercel/sandbox") : STR("/vercel"));
+    if (!source) {
+        spec.argv = link;
+        spec.argv_count = sizeof link / sizeof link[0];
+    } else if (write_source(&spec, env, &a, source, &err) < 0) {
+        done(s, &err);
+        arena_finish(&a);
+        return;
+    }
     struct setup *setup = mem_new(struct setup);
     setup->api = s->record->api;
     setup->done = done;
+    setup->fetches = source != NULL;
     memcpy(setup->session_id, s->id, sizeof setup->session_id);
     command_start(setup->api->set, s->sandbox, &spec, on_started, setup);
     arena_finish(&a);

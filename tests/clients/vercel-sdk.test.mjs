@@ -52,6 +52,17 @@ for (const owner of owners('vercel')) {
       await assert.rejects(Sandbox.get({ ...options, name: 'first' }), /404.*Named sandbox 'first' not found for this project/);
     });
 
+    test('the working directory has the path that it has on Vercel, too', async () => {
+      const image = await create({ persistent: false });
+      await image.writeFiles([{ path: '/vercel/there', content: 'by its path' }]);
+      assert.equal(await text(image, 'cat', ['there']), 'by its path');
+      const runtime = await create({ runtime: 'node24', name: 'old' });
+      await runtime.writeFiles([{ path: '/vercel/sandbox/there', content: 'in a runtime' }]);
+      await runtime.stop();
+      assert.equal(await (await runtime.runCommand({ cmd: 'cat', args: ['there'], cwd: '/vercel/sandbox' })).stdout(), 'in a runtime');
+      for (const one of [image, runtime]) await one.delete({ deleteOrphanSnapshots: true });
+    });
+
     test('getOrCreate', async () => {
       let made = 0;
       const ask = { ...options, name: 'goc', onCreate: () => { made++; } };
