@@ -45,8 +45,9 @@ void call_on_cancel(struct call *call, void (*fn)(struct call *call));
  * second; `progress` must grow. total < 0: not known. message may be empty. now_ms as
  * in session_recv. */
 bool call_wants_progress(const struct call *call);
-void call_progress(struct call *call, double progress, double total, struct str message,
-                   uint64_t now_ms);
+/* 0: told, or nobody watches; else after how many ms it may be. */
+unsigned call_progress(struct call *call, double progress, double total,
+                       struct str message, uint64_t now_ms);
 
 /* A log notification, if the peer asked for this level. */
 void call_log(struct call *call, enum mcp_log_level level, struct str text);

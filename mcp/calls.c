@@ -270,14 +270,16 @@ static bool tells_message(const struct call *call)
     return call->era == MCP_MODERN || !version || version->progress_message;
 }
 
-void call_progress(struct call *call, double progress, double total, struct str message,
-                   uint64_t now_ms)
+unsigned call_progress(struct call *call, double progress, double total,
+                       struct str message, uint64_t now_ms)
 {
     if (call->token.n == 0 || call->ended || !isfinite(progress))
-        return;
-    if (call->progressed && (now_ms < call->progress_ms + PROGRESS_INTERVAL_MS ||
-                             progress <= call->progress))
-        return;
+        return 0;
+    uint64_t next_ms = call->progress_ms + PROGRESS_INTERVAL_MS;
+    if (call->progressed && now_ms < next_ms)
+        return (unsigned)(next_ms - now_ms);
+    if (call->progressed && progress <= call->progress)
+        return 1;
     call->progressed = true;
     call->progress_ms = now_ms;
     call->progress = progress;
@@ -294,6 +296,7 @@ void call_progress(struct call *call, double progress, double total, struct str 
     if (message.n && tells_message(call))
         jw_key_str(&w, "message", message);
     session_end_notification(call->session, &w, start, call);
+    return 0;
 }
 
 void call_log(struct call *call, enum mcp_log_level level, struct str text)

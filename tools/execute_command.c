@@ -43,6 +43,16 @@ static void answer(struct execute *x, struct call *call,
     job_free(&x->job);
 }
 
+/* until_ms at the latest; for progress, alive_ms. */
+static void wait_on(struct execute *x, struct call *call, uint64_t alive_ms)
+{
+    uint64_t now = loop_now_ms(x->job.tools->loop);
+    uint64_t left = x->until_ms > now ? x->until_ms - now : 0;
+    if (call_wants_progress(call) && left > alive_ms)
+        left = alive_ms;
+    loop_timer_start(x->timer, left);
+}
+
 /* Looks at the command: answers if it has ended (or must_answer), else tells how far it
  * is. */
 static void look(struct execute *x, bool must_answer)
@@ -63,10 +73,12 @@ static void look(struct execute *x, bool must_answer)
     }
     if (call_wants_progress(call)) {
         struct arena a = {0};
-        call_progress(call, (double)info.duration_ms / 1000, -1,
-                      output_last_line(set, &info, &a),
-                      loop_now_ms(x->job.tools->loop));
+        unsigned later_ms = call_progress(call, (double)info.duration_ms / 1000, -1,
+                                          output_last_line(set, &info, &a),
+                                          loop_now_ms(x->job.tools->loop));
         arena_finish(&a);
+        if (later_ms)
+            wait_on(x, call, later_ms);
     }
 }
 
@@ -74,15 +86,6 @@ static void on_news(void *ctx, uint64_t command)
 {
     (void)command;
     look(ctx, false);
-}
-
-static void wait_on(struct execute *x, struct call *call)
-{
-    uint64_t now = loop_now_ms(x->job.tools->loop);
-    uint64_t left = x->until_ms > now ? x->until_ms - now : 0;
-    if (call_wants_progress(call) && left > ALIVE_MS)
-        left = ALIVE_MS;
-    loop_timer_start(x->timer, left);
 }
 
 static void on_timer(void *ctx)
@@ -93,7 +96,7 @@ static void on_timer(void *ctx)
         return;
     bool over = loop_now_ms(x->job.tools->loop) >= x->until_ms;
     if (!over)
-        wait_on(x, call);
+        wait_on(x, call, ALIVE_MS);
     look(x, over);
 }
 
@@ -121,7 +124,7 @@ static void on_start(void *ctx, uint64_t command, const struct err *err)
     x->until_ms = loop_now_ms(job->tools->loop) + WAIT_MS;
     x->timer = loop_timer_new(job->tools->loop, on_timer, x);
     x->watch = command_watch(job->tools->sandboxes, command, on_news, x);
-    wait_on(x, call);
+    wait_on(x, call, ALIVE_MS);
     look(x, false);
 }
 

@@ -189,6 +189,12 @@ for (const [number, kind] of clients.entries()) {
       for (let i = 1; i < seen.length; i++) assert.ok(seen[i].progress > seen[i - 1].progress, 'it grows');
     });
 
+    test('what a command says at once is told while it runs', { skip: kind.name === '@ai-sdk/mcp' && 'this client cannot ask' }, async () => {
+      const seen = [];
+      await answer('execute_command', { command: 'sleep 0.05; echo said; sleep 2' }, { onprogress: ({ message }) => seen.push(message) });
+      if (kind.name !== 'SDK 1.0.4') assert.ok(seen.includes('said'), `${seen}`); // that revision has no messages
+    });
+
     test('an abort kills the command', { skip: kind.name === '@ai-sdk/mcp' && 'this client tells nobody of an abort' }, async () => {
       const mark = `8${number}0002.25`;
       const control = new AbortController();
