@@ -63,11 +63,12 @@ static void fail(struct egress_route *r, const struct err *err)
 /* A fresh connection takes it whole; if not, the time limit ends it. */
 static void tell_hop(struct egress_route *r, struct buf *ask)
 {
-    ssize_t ignored =
-        ask->n ? send(loop_io_fd(r->hop), ask->p, ask->n, MSG_NOSIGNAL | MSG_DONTWAIT)
-               : 0;
-    (void)ignored;
-    explicit_bzero(ask->p, ask->n);
+    if (ask->n) {
+        ssize_t ignored =
+            send(loop_io_fd(r->hop), ask->p, ask->n, MSG_NOSIGNAL | MSG_DONTWAIT);
+        (void)ignored;
+        explicit_bzero(ask->p, ask->n);
+    }
     buf_finish(ask);
 }
 

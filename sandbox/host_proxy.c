@@ -27,7 +27,8 @@ static void decode(struct str text, struct buf *to)
 
 static void wipe(struct buf *b)
 {
-    explicit_bzero(b->p, b->n);
+    if (b->n)
+        explicit_bzero(b->p, b->n);
     buf_finish(b);
 }
 
