@@ -228,6 +228,7 @@ static int open_servers(struct agent *a, struct err *err)
         .count = a->spec_count,
         .find = c->find,
         .find_ctx = c->ctx,
+        .ca_file = c->ca_file,
         .open_ms = SERVERS_OPEN_MS,
         .ready = on_ready,
         .lost = on_server_lost,

@@ -40,7 +40,8 @@ struct agent_config { /* borrowed */
     int (*own_argv)(void *ctx, const char *kept, const char *const **ret_argv,
                     struct err *err);
     int (*find)(void *ctx, bool http, const struct connector **ret_connector,
-                struct err *err);                         /* as in peer_config */
+                struct err *err); /* as in peer_config */
+    const char *ca_file;          /* for servers, as in peer_config */
     const char *(*variable)(void *ctx, const char *name); /* of the environment */
     void *ctx;                                            /* of these three */
     const char *mcp_config; /* a file with further servers, or NULL */

@@ -246,6 +246,7 @@ static void start(struct server *s)
         .stderr_fd = stderr_fd > 0 ? stderr_fd : 0,
         .url = s->spec->url,
         .token = s->spec->token,
+        .ca_file = c->ca_file,
         .headers = s->spec->headers,
         .header_count = s->spec->header_count,
         .find = on_find,

@@ -31,7 +31,8 @@ struct servers_config { /* borrowed */
     int (*find)(void *ctx, bool http, const struct connector **ret_connector,
                 struct err *err); /* as in peer_config */
     void *find_ctx;
-    uint64_t open_ms; /* then one that has not listed its tools has failed */
+    const char *ca_file; /* as in connector_config */
+    uint64_t open_ms;    /* then one that has not listed its tools has failed */
     /* All are open and listed, or have failed. Once, after servers_new(). */
     void (*ready)(void *ctx);
     /* A server cannot be had, or is lost. */

@@ -99,6 +99,7 @@ static int prepare(struct agent_verb *v, struct agent_config *c, struct err *err
     };
     c->own_argv = on_argv;
     c->find = on_find;
+    c->ca_file = places_ca_file();
     c->variable = on_variable;
     c->ctx = v;
     c->in_fd = 0;

@@ -13,6 +13,7 @@ enum { CONNECTOR_HEADERS_MAX = 32 };
 struct connector_config {       /* borrowed for the connection's life */
     const char *url;            /* ws://127.0.0.1:7777/mcp */
     const struct secret *token; /* or NULL */
+    const char *ca_file;        /* PEM, in place of the system's authorities; or NULL */
     /* Further ones of every request, "Name: value", at most CONNECTOR_HEADERS_MAX;
      * over HTTP only. */
     const struct str *headers;

@@ -71,6 +71,7 @@ static int connect_to(struct peer *p, struct err *err)
     struct connector_config config = {
         .url = c->url,
         .token = c->token,
+        .ca_file = c->ca_file,
         .headers = c->headers,
         .header_count = c->header_count,
         .lost = on_connection_lost,

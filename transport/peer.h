@@ -13,6 +13,7 @@ struct peer_config { /* borrowed for the peer's life */
     /* ... or, when it is not NULL, a server that runs already. */
     const char *url;
     const struct secret *token; /* or NULL */
+    const char *ca_file;        /* as in connector_config */
     const struct str *headers;  /* as in connector_config */
     size_t header_count;
     /* The entries of the module that speaks HTTP, or WebSocket. */

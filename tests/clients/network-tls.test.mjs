@@ -1,7 +1,7 @@
 // TLS: both protocols on it, certificates that are read again on SIGHUP, and peers that do not
 // finish a handshake.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import https from 'node:https';
 import net from 'node:net';
@@ -10,13 +10,13 @@ import tls from 'node:tls';
 import { after, before, describe, test } from 'node:test';
 import WS from 'ws';
 import { META, MODERN, serve } from './lib/network.mjs';
-import { pause, scratch, until } from './lib/product.mjs';
+import { pause, sandquay, scratch, until } from './lib/product.mjs';
 
 const directory = scratch('tls');
 const file = (name) => path.join(directory, name);
-function makePair(name) {
+function makePair(name, names = 'IP:127.0.0.1,DNS:localhost') {
   execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2',
-    '-subj', `/CN=${name}`, '-addext', 'subjectAltName=IP:127.0.0.1,DNS:localhost', '-keyout', file(`${name}.key`), '-out', file(`${name}.pem`)], { stdio: 'pipe' });
+    '-subj', `/CN=${name}`, '-addext', `subjectAltName=${names}`, '-keyout', file(`${name}.key`), '-out', file(`${name}.pem`)], { stdio: 'pipe' });
 }
 
 let server;
@@ -48,6 +48,29 @@ function ask(message) {
 const discover = { jsonrpc: '2.0', id: 1, method: 'server/discover', params: { _meta: META } };
 
 describe('TLS', () => {
+  test('exec --connect over both trusts the authorities of SSL_CERT_FILE, and no others', async () => {
+    const real = await serve({ args: ['serve', '--tls-cert', file('first.pem'), '--tls-key', file('first.key')] });
+    const exec = (url, env) => new Promise((resolve) => {
+      execFile(sandquay, ['exec', '--connect', url, 'cat; exit 7'], { env: { ...process.env, SANDQUAY_TOKEN: real.token, ...env } },
+        (error, stdout, stderr) => resolve({ status: error?.code ?? 0, stdout, stderr })).stdin.end('over TLS');
+    });
+    for (const scheme of ['https', 'wss']) {
+      const url = `${scheme}://localhost:${real.port}/mcp`;
+      const { status, stdout, stderr } = await exec(url, { SSL_CERT_FILE: file('first.pem') });
+      assert.deepEqual([status, stdout], [7, 'over TLS'], stderr);
+      for (const wrong of [file('second.pem'), '']) {
+        const refused = await exec(url, { SSL_CERT_FILE: wrong });
+        assert.equal(refused.status, 125, refused.stderr);
+        assert.match(refused.stderr, /certificate|verify|TLS|SSL/i);
+      }
+    }
+    makePair('other', 'DNS:other.example');
+    const misnamed = await serve({ args: ['serve', '--tls-cert', file('other.pem'), '--tls-key', file('other.key')] });
+    for (const scheme of ['https', 'wss'])
+      assert.equal((await exec(`${scheme}://localhost:${misnamed.port}/mcp`, { SSL_CERT_FILE: file('other.pem'), SANDQUAY_TOKEN: misnamed.token })).status, 125, 'not its name');
+    for (const one of [real, misnamed]) assert.deepEqual(await one.stop(), { code: 0, signal: null });
+  });
+
   test('HTTP and WebSocket', async () => {
     const { status, name, json } = await ask(discover);
     assert.deepEqual([status, name, json.id], [200, 'first', 1]);

@@ -373,7 +373,8 @@ static int open_connection(struct connection **ret_connection, struct loop *loop
     if (config->header_count > CONNECTOR_HEADERS_MAX)
         return err_set(err, ERR_LIMIT, "more than %d headers", CONNECTOR_HEADERS_MAX);
     struct connection *c = mem_new(struct connection);
-    struct http_config http = {.user_agent = "sandquay/" SANDQUAY_VERSION};
+    struct http_config http = {.user_agent = "sandquay/" SANDQUAY_VERSION,
+                               .ca_file = config->ca_file};
     c->config = *config;
     c->client = client;
     if (http_client_new(&c->http, loop, &http, err) < 0) {

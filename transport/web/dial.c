@@ -207,6 +207,7 @@ static int open_connection(struct connection **ret_connection, struct loop *loop
         .options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
         .timeout_secs = 20,
         .pt_serv_buf_size = READ_BYTES + LWS_PRE,
+        .client_ssl_ca_filepath = config->ca_file,
     };
     int rc = hosting_init(&c->hosting, loop, &info, protocols, err);
     if (rc == 0)
