@@ -74,6 +74,7 @@ static int fill(void *ctx, int fd, struct err *err)
         return err_set(err, ERR_CANCELLED, "the call was cancelled");
     wj->written_bytes = wj->decoded.n;
     int rc = fd_write_all(fd, buf_str(&wj->decoded));
+    buf_finish(&wj->decoded); /* whoever sends the file has a copy of its own */
     struct json_parts parts = json_parts(json_get(call_args(call), STR("content")));
     struct str part = {0};
     while (rc == 0 && !wj->is_base64 &&
