@@ -5,6 +5,7 @@
 #include "agent/model/surrogates.h"
 #include "base/json_strict.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 
 enum { KEEP_BYTES = 64 * 1024 };
 
@@ -12,7 +13,8 @@ void accumulator_init(struct accumulator *a, const struct message_events *events
                       void *ctx)
 {
     *a = (struct accumulator){.events = events, .ctx = ctx};
-    buf_init(&a->mended, MESSAGE_EVENT_MAX);
+    buf_init(&a->mended, 3 * (size_t)MESSAGE_EVENT_MAX);
+    buf_init(&a->cleaned, 3 * (size_t)MESSAGE_EVENT_MAX);
     buf_init(&a->content, 2 * (size_t)MESSAGE_MAX);
 }
 
@@ -24,6 +26,7 @@ void accumulator_finish(struct accumulator *a)
     arena_finish(&a->scratch);
     arena_finish(&a->kept);
     buf_finish(&a->mended);
+    buf_finish(&a->cleaned);
     buf_finish(&a->content);
     *a = (struct accumulator){0};
 }
@@ -266,6 +269,22 @@ static int parse(struct accumulator *a, struct str data, struct json_doc *doc,
     return json_parse(doc, &a->scratch, buf_str(&a->mended), err);
 }
 
+/* Servers of small models cut characters, too: what is no UTF-8 becomes U+FFFD, as the
+ * official SDK has it. */
+static struct str clean(struct accumulator *a, struct str data)
+{
+    buf_reset(&a->cleaned, KEEP_BYTES);
+    while (data.n) {
+        size_t n = utf8_valid_prefix(data);
+        buf_add(&a->cleaned, data.p, n);
+        data = str_from(data, n);
+        if (data.n)
+            buf_addz(&a->cleaned, "\xef\xbf\xbd");
+        data = str_from(data, 1);
+    }
+    return buf_str(&a->cleaned);
+}
+
 /* Events without a name are of servers that leave it out, or no events of the API's
  * ("[DONE]"). Those with an unknown one may hold anything. */
 static bool is_ours(struct str name)
@@ -312,7 +331,8 @@ int accumulate(struct accumulator *a, struct str name, struct str data, struct e
     arena_reset(&a->scratch);
     if (on_quick_delta(a, data))
         return 0;
-    if (parse(a, data, &doc, &why) < 0)
+    if (parse(a, data, &doc, &why) < 0 &&
+        (utf8_valid(data) || parse(a, data = clean(a, data), &doc, &why) < 0))
         return name.n ? broken(err, why.msg) : 0;
     return dispatch(a, name, json_root(&doc), data, err);
 }

@@ -81,7 +81,7 @@ struct accumulator {
     bool started, ended;
     bool again;                 /* it failed in a way that a repetition may mend */
     struct arena scratch, kept; /* of one event; of the message */
-    struct buf mended, content;
+    struct buf mended, cleaned, content;
     struct usage counted, compactions;
     struct message message;
 };

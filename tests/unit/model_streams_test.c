@@ -137,6 +137,11 @@ static const struct row rows[] = {
      "a\xef\xbf\xbd\xef\xbf\xbd"
      "b",
      "ls={\"p\":\"\xf0\x9f\x98\x80\\ud83d\\ude00\"};", 0},
+    {"bytes that are no UTF-8",
+     BEGIN START(0, EMPTY_TEXT) TEXT(0, "Hel\xc3") TEXT(0, "\xa9\xff lo")
+         END("end_turn"),
+     "[{\"type\":\"text\",\"text\":\"Hel\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd lo\"}]",
+     NULL, STOP_END_TURN, "Hel\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd lo", "", 0},
     {"half a character for ever",
      BEGIN START(0, EMPTY_TEXT) TEXT(0, "Hello\\ud83d") END("end_turn"),
      "[{\"type\":\"text\",\"text\":\"Hello\\ufffd\"}]", NULL, STOP_END_TURN,
