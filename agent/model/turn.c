@@ -220,6 +220,27 @@ static bool is_about_version(const struct turn *t)
            memmem(t->answer.p, t->answer.n, name, sizeof name - 1);
 }
 
+/* A model that does not sum up its conversations by itself goes on without. */
+static bool give_up_compaction(struct turn *t)
+{
+    static const char word[] = "context_management";
+    struct model *m = t->model;
+    if (t->status != 400 || !m->config.compaction || !t->answer.n ||
+        !memmem(t->answer.p, t->answer.n, word, sizeof word - 1))
+        return false;
+    log_info("the model does not take compaction: without it from now on");
+    m->config.compaction = false;
+    struct buf old = t->body;
+    size_t from = m->head.n;
+    struct str messages = {old.p + from, old.n - from - 1};
+    struct err ignored;
+    buf_reset(&m->head, m->head.cap);
+    request_head(&m->head, &m->config);
+    request_body(&t->body, buf_str(&m->head), messages, &ignored); /* is shorter */
+    buf_finish(&old);
+    return true;
+}
+
 /* A token of a login lives for an hour or so: the next one may do. */
 static bool renew_key(struct turn *t)
 {
@@ -284,7 +305,7 @@ static void refused(struct turn *t)
         again(t, &err, 0);
         return;
     }
-    if (renew_key(t))
+    if (give_up_compaction(t) || renew_key(t))
         again(t, &err, 0);
     else
         retry_or_fail(t, &err);

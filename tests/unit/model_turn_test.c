@@ -427,6 +427,32 @@ static void what_is_sent(void **state)
     secret_free(key);
 }
 
+static void no_compaction(void **state)
+{
+    (void)state;
+    const struct model_step steps[] = {
+        {.head = HEAD("400 Bad Request"),
+         .body = ERROR("invalid_request_error", "context_management: not supported"),
+         .expect = STR("compact_20260112")},
+        {.body = STR(good),
+         .expect =
+             STR("\"text\":\"Be \\\"exact\\\".\"}],\"messages\":[{\"role\":\"user\","
+                 "\"content\":\"Hello\"}]}")},
+        {.body = STR(good), .expect = STR("}],\"messages\":[{\"role\":\"user\"")},
+    };
+    struct world w;
+    set_up(&w, steps, COUNT(steps));
+    w.config.compaction = true;
+    run(&w);
+    assert_false(w.heard.failed);
+    assert_int_equal(w.heard.agains, 1);
+    assert_null(strstr(w.server.last, "anthropic-beta"));
+    listen_to(&w);
+    run(&w);
+    assert_int_equal(w.heard.agains, 0);
+    tear_down(&w);
+}
+
 static const struct secret *renew(void *ctx)
 {
     const struct secret **next = ctx;
@@ -526,9 +552,9 @@ int main(void)
         cmocka_unit_test(stalled),        cmocka_unit_test(complete_but_open),
         cmocka_unit_test(endless_error),  cmocka_unit_test(old_version),
         cmocka_unit_test(cancelled),      cmocka_unit_test(cancelled_early),
-        cmocka_unit_test(what_is_sent),   cmocka_unit_test(renewed),
-        cmocka_unit_test(no_id),          cmocka_unit_test(too_long),
-        cmocka_unit_test(plain_http),
+        cmocka_unit_test(what_is_sent),   cmocka_unit_test(no_compaction),
+        cmocka_unit_test(renewed),        cmocka_unit_test(no_id),
+        cmocka_unit_test(too_long),       cmocka_unit_test(plain_http),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
