@@ -243,6 +243,8 @@ int listener_new(struct listener **ret_listener, struct loop *loop,
 
 void listener_pause(struct listener *listener, bool paused)
 {
+    if (listener->paused == paused)
+        return;
     listener->paused = paused;
     wanted(listener);
 }
