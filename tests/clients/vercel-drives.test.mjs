@@ -23,7 +23,7 @@ for (const owner of owners('drives')) {
     const files = (one) => path.join(state, 'drives', one.driveId);
 
     before(async () => {
-      api = await serveVercel(owner, ['--state-dir', state]);
+      api = await serveVercel(owner, ['--state-dir', path.relative('.', state)]);
       options = { ...auth, fetch: api.fetch };
     });
     after(async () => assert.deepEqual(await api.stop(), { code: 0, signal: null }));
