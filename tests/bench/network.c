@@ -1,9 +1,10 @@
-/* Figures of servers over the network, floor and ours in one run:
+/* Figures of servers over the network, floor, peer and ours in one run:
  *
- *     bench_network FLOOR OURS ARGUMENTS...
+ *     bench_network FLOOR -- [PEER ARGUMENTS...] -- OURS ARGUMENTS...
  *
  * Client and server share one core for what is asked one at a time; both protocols are
  * written by hand here, so that the client costs little. */
+#include "tests/bench/network/channel.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -21,7 +22,18 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ROUNDS = 20000, MANY = 50, SECONDS = 2, IDLE = 10000, MODERN_MAX = 1024 };
+enum {
+    ROUNDS = 20000,
+    MANY = 50,
+    SECONDS = 2,
+    TURNS = 3, /* of each server, one after the other */
+    IDLE = 10000,
+    MODERN_MAX = 1024,
+    BIG = 4 * 1024 * 1024,
+    BIG_ROUNDS = 40,
+    TICK_US = 10000,
+};
+enum { FLOOR, PEER, OURS, SERVERS };
 
 #define META                                                                           \
     "\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\","           \
@@ -72,7 +84,7 @@ static struct server start(char **argv)
         fail("fork");
     if (s.pid == 0) {
         dup2(fds[1], 2);
-        execv(argv[0], argv);
+        execvp(argv[0], argv);
         _exit(127);
     }
     close(fds[1]);
@@ -149,27 +161,29 @@ static size_t post(const struct server *s, char *to, size_t room)
                             s->session, sizeof ping - 1, ping);
 }
 
+static struct str literal(const char *s)
+{
+    return (struct str){s, strlen(s)};
+}
+
+static void initialize(struct channel *c)
+{
+    channel_send(c, literal("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\","
+                            "\"params\":{\"protocolVersion\":\"2025-11-25\","
+                            "\"capabilities\":{},\"clientInfo\":{\"name\":\"b\","
+                            "\"version\":\"1\"}}}"));
+    channel_receive(c);
+}
+
+/* A session for the pings over HTTP. */
 static void open_session(struct server *s)
 {
-    static const char body[] =
-        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{"
-        "\"protocolVersion\":\"2025-11-25\",\"capabilities\":{},\"clientInfo\":{"
-        "\"name\":\"b\",\"version\":\"1\"}}}";
-    char text[4096];
+    struct channel c;
     int fd = dial(s);
-    int n = snprintf(text, sizeof text,
-                     "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
-                     "application/json\r\nAccept: application/json, "
-                     "text/event-stream\r\nContent-Length: %zu\r\n\r\n%s",
-                     sizeof body - 1, body);
-    if (write(fd, text, (size_t)n) < 0)
-        fail("write");
-    take(fd, "}", text, sizeof text);
-    const char *at = strstr(text, "Mcp-Session-Id: ");
-    if (at)
-        snprintf(s->session, sizeof s->session, "%.*s", (int)(strcspn(at, "\n") + 1),
-                 at);
-    close(fd);
+    channel_open(&c, CHANNEL_HTTP, fd, fd);
+    initialize(&c);
+    memcpy(s->session, c.session, sizeof s->session);
+    channel_close(&c);
 }
 
 static int by_value(const void *a, const void *b)
@@ -190,7 +204,7 @@ static double one_at_a_time(const struct server *s, bool websocket)
         double from = now_us();
         if (write(fd, request, n) < 0)
             fail("write");
-        take(fd, "\"result\":{}}", answer, sizeof answer);
+        take(fd, "\"result\":{}", answer, sizeof answer);
         took[i] = now_us() - from;
     }
     pin(0, -1);
@@ -198,52 +212,6 @@ static double one_at_a_time(const struct server *s, bool websocket)
     close(fd);
     qsort(took, ROUNDS, sizeof took[0], by_value);
     return took[ROUNDS / 2];
-}
-
-/* Each of 50 connections has one request under way all the time. */
-static double many_at_once(const struct server *s, bool websocket)
-{
-    struct pollfd fds[MANY];
-    char request[MODERN_MAX], answer[4096];
-    size_t n = websocket ? frame(request) : post(s, request, sizeof request);
-    uint64_t count = 0;
-    for (int i = 0; i < MANY; i++) {
-        fds[i] = (struct pollfd){.fd = websocket ? dial_websocket(s) : dial(s),
-                                 .events = POLLIN};
-        if (write(fds[i].fd, request, n) < 0)
-            fail("write");
-    }
-    double from = now_us(), until = from + SECONDS * 1e6;
-    while (now_us() < until) {
-        if (poll(fds, MANY, 1000) <= 0)
-            fail("poll");
-        for (int i = 0; i < MANY; i++) {
-            if (!fds[i].revents)
-                continue;
-            take(fds[i].fd, "\"result\":{}}", answer, sizeof answer);
-            if (write(fds[i].fd, request, n) < 0)
-                fail("write");
-            count++;
-        }
-    }
-    double took = now_us() - from;
-    for (int i = 0; i < MANY; i++)
-        close(fds[i].fd);
-    return (double)count / took * 1e6;
-}
-
-static long status_kb(pid_t pid)
-{
-    char path[64], line[256];
-    long kb = 0;
-    snprintf(path, sizeof path, "/proc/%d/status", pid);
-    FILE *f = fopen(path, "r");
-    while (f && fgets(line, sizeof line, f))
-        if (strncmp(line, "VmRSS:", 6) == 0)
-            kb = strtol(line + 6, NULL, 10);
-    if (f)
-        fclose(f);
-    return kb;
 }
 
 static long ticks(pid_t pid)
@@ -265,6 +233,59 @@ static long ticks(pid_t pid)
     return user + strtol(at, NULL, 10);
 }
 
+struct rate {
+    double per_second, cpu_us; /* of the server, each */
+};
+
+/* Each of 50 connections has one request under way all the time. */
+static struct rate many_at_once(const struct server *s, bool websocket)
+{
+    struct pollfd fds[MANY];
+    char request[MODERN_MAX], answer[4096];
+    size_t n = websocket ? frame(request) : post(s, request, sizeof request);
+    uint64_t count = 0;
+    for (int i = 0; i < MANY; i++) {
+        fds[i] = (struct pollfd){.fd = websocket ? dial_websocket(s) : dial(s),
+                                 .events = POLLIN};
+        if (write(fds[i].fd, request, n) < 0)
+            fail("write");
+    }
+    long used = ticks(s->pid);
+    double from = now_us(), until = from + SECONDS * 1e6;
+    while (now_us() < until) {
+        if (poll(fds, MANY, 1000) <= 0)
+            fail("poll");
+        for (int i = 0; i < MANY; i++) {
+            if (!fds[i].revents)
+                continue;
+            take(fds[i].fd, "\"result\":{}", answer, sizeof answer);
+            if (write(fds[i].fd, request, n) < 0)
+                fail("write");
+            count++;
+        }
+    }
+    double took = now_us() - from;
+    used = ticks(s->pid) - used;
+    for (int i = 0; i < MANY; i++)
+        close(fds[i].fd);
+    return (struct rate){(double)count / took * 1e6,
+                         (double)used * TICK_US / (double)count};
+}
+
+static long status_kb(pid_t pid)
+{
+    char path[64], line[256];
+    long kb = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", pid);
+    FILE *f = fopen(path, "r");
+    while (f && fgets(line, sizeof line, f))
+        if (strncmp(line, "VmRSS:", 6) == 0)
+            kb = strtol(line + 6, NULL, 10);
+    if (f)
+        fclose(f);
+    return kb;
+}
+
 static void idle(const struct server *s, double *ret_mb, long *ret_ticks)
 {
     static int fds[IDLE];
@@ -279,37 +300,204 @@ static void idle(const struct server *s, double *ret_mb, long *ret_ticks)
         close(fds[i]);
 }
 
-int main(int argc, char **argv)
+static int by_rate(const void *a, const void *b)
 {
-    if (argc < 3) {
-        fprintf(stderr, "usage: bench_network FLOOR OURS ARGUMENTS...\n");
-        return 2;
+    const struct rate *x = a, *y = b;
+    return (x->per_second > y->per_second) - (x->per_second < y->per_second);
+}
+
+/* The median of the turns; servers take turns, so that all suffer from others alike. */
+static void measure_many(const struct server servers[SERVERS], bool websocket,
+                         struct rate to[SERVERS])
+{
+    struct rate all[SERVERS][TURNS];
+    for (int turn = 0; turn < TURNS; turn++)
+        for (int i = 0; i < SERVERS; i++)
+            if (servers[i].pid)
+                all[i][turn] = many_at_once(&servers[i], websocket);
+    for (int i = 0; i < SERVERS; i++) {
+        to[i] = (struct rate){0};
+        if (!servers[i].pid)
+            continue;
+        qsort(all[i], TURNS, sizeof all[i][0], by_rate);
+        to[i] = all[i][TURNS / 2];
     }
-    char *floor_argv[] = {argv[1], NULL};
-    struct server servers[2] = {start(floor_argv), start(argv + 2)};
-    open_session(&servers[1]);
-    signal(SIGPIPE, SIG_IGN);
-    printf("| | floor | ours |\n|---|---|---|\n");
+}
+
+/* MB/s of answers of 4 MiB and a little, read one after the other. */
+static double big_answers(struct channel *c)
+{
+    static double took[BIG_ROUNDS];
+    size_t n = 0;
+    initialize(c);
+    channel_send(c, literal("{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"tools/call\","
+                            "\"params\":{\"name\":\"execute_command\",\"arguments\":{"
+                            "\"command\":\"head -c 4194304 /dev/zero | tr '\\\\0' x "
+                            "> /tmp/big\"}}}"));
+    channel_receive(c); /* an error where there is no such tool */
+    for (int i = 0; i < BIG_ROUNDS; i++) {
+        double from = now_us();
+        channel_send(c, literal("{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":"
+                                "\"resources/read\",\"params\":{\"uri\":"
+                                "\"sandbox://default/tmp/big\"}}"));
+        struct str text = channel_receive(c);
+        took[i] = now_us() - from;
+        n = text.n;
+        if (n < BIG) {
+            fprintf(stderr, "bench_network: %.*s\n", (int)(n < 300 ? n : 300), text.p);
+            exit(1);
+        }
+    }
+    qsort(took, BIG_ROUNDS, sizeof took[0], by_value);
+    channel_close(c);
+    return (double)n / took[BIG_ROUNDS / 2];
+}
+
+static double big_over(const struct server *s, bool websocket)
+{
+    struct channel c;
+    if (!s->pid)
+        return 0;
+    int fd = websocket ? dial_websocket(s) : dial(s);
+    channel_open(&c, websocket ? CHANNEL_WEBSOCKET : CHANNEL_HTTP, fd, fd);
+    return big_answers(&c);
+}
+
+/* `program serve` on pipes. */
+static double big_on_stdio(char *program)
+{
+    int to[2], from[2];
+    struct channel c;
+    char *argv[] = {program, (char[]){"serve"}, NULL};
+    if (pipe(to) < 0 || pipe(from) < 0)
+        fail("pipe");
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(to[0], 0);
+        dup2(from[1], 1);
+        close(to[1]);
+        execv(program, argv);
+        _exit(127);
+    }
+    close(to[0]);
+    close(from[1]);
+    channel_open(&c, CHANNEL_STDIO, from[0], to[1]);
+    double rate = big_answers(&c);
+    waitpid(pid, NULL, 0);
+    return rate;
+}
+
+/* 0: not measured. */
+static void print_row(const char *name, const double value[SERVERS], int digits)
+{
+    static const int order[SERVERS] = {FLOOR, OURS, PEER};
+    printf("| %s |", name);
+    for (int i = 0; i < SERVERS; i++)
+        if (value[order[i]] > 0)
+            printf(" %.*f |", digits, value[order[i]]);
+        else
+            printf(" |");
+    printf("\n");
+    fflush(stdout);
+}
+
+static void print_pings(const struct server servers[SERVERS])
+{
     static const char *const names[] = {"POST -> JSON", "WebSocket"};
-    for (int ws = 1; ws >= 0; ws--)
-        printf("| %s ping, one at a time, same core, p50 us | %.1f | %.1f |\n",
-               names[ws], one_at_a_time(&servers[0], ws),
-               one_at_a_time(&servers[1], ws));
-    for (int ws = 1; ws >= 0; ws--)
-        printf("| %s pings per second over %d connections | %.0f | %.0f |\n", names[ws],
-               MANY, many_at_once(&servers[0], ws), many_at_once(&servers[1], ws));
+    char row[128];
+    for (int ws = 1; ws >= 0; ws--) {
+        double p50[SERVERS] = {0};
+        for (int i = 0; i < SERVERS; i++)
+            if (servers[i].pid)
+                p50[i] = one_at_a_time(&servers[i], ws);
+        snprintf(row, sizeof row, "%s ping, one at a time, same core, p50 us",
+                 names[ws]);
+        print_row(row, p50, 1);
+    }
+    for (int ws = 1; ws >= 0; ws--) {
+        struct rate rates[SERVERS];
+        double per_second[SERVERS], cpu_us[SERVERS];
+        measure_many(servers, ws, rates);
+        for (int i = 0; i < SERVERS; i++) {
+            per_second[i] = rates[i].per_second;
+            cpu_us[i] = rates[i].cpu_us;
+        }
+        snprintf(row, sizeof row, "%s pings per second over %d connections", names[ws],
+                 MANY);
+        print_row(row, per_second, 0);
+        print_row("the server's CPU for each, us", cpu_us, 1);
+    }
+}
+
+static void print_big(const struct server servers[SERVERS], char *floor, char *ours)
+{
+    char size[32];
+    snprintf(size, sizeof size, "%d", BIG);
+    char *argv[] = {floor, size, NULL};
+    struct server big = start(argv);
+    double mb[SERVERS];
+    for (int ws = 1; ws >= 0; ws--) {
+        mb[FLOOR] = big_over(&big, ws);
+        mb[PEER] = big_over(&servers[PEER], ws);
+        mb[OURS] = big_over(&servers[OURS], ws);
+        print_row(ws ? "answer of 4 MiB over a WebSocket, MB/s"
+                     : "the same over HTTP, MB/s",
+                  mb, 0);
+    }
+    stop(&big);
+    double stdio[SERVERS] = {[OURS] = big_on_stdio(ours)};
+    print_row("the same on stdio, MB/s", stdio, 0);
+}
+
+static void print_idle(const struct server *ours)
+{
     struct rlimit files;
+    double mb;
+    long used;
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
-    if (files.rlim_cur > IDLE + 64) {
-        double mb;
-        long used;
-        idle(&servers[1], &mb, &used);
-        printf("| %d idle WebSockets: MB; ticks of 10 ms in %d s | | %.0f; %ld |\n",
-               IDLE, SECONDS, mb, used);
+    if (files.rlim_cur <= IDLE + 64)
+        return;
+    idle(ours, &mb, &used);
+    printf("| %d idle WebSockets: MB; ticks of 10 ms in %d s | | %.0f; %ld | |\n", IDLE,
+           SECONDS, mb, used);
+}
+
+/* Where the arguments behind the next "--" begin, which becomes NULL. */
+static char **behind_dashes(char **argv)
+{
+    while (*argv && strcmp(*argv, "--") != 0)
+        argv++;
+    if (!*argv)
+        return argv;
+    *argv = NULL;
+    return argv + 1;
+}
+
+int main(int argc, char **argv)
+{
+    char **commands[SERVERS] = {argv + 1};
+    if (argc < 2) {
+        fprintf(stderr, "usage: bench_network FLOOR -- [PEER...] -- OURS...\n");
+        return 2;
     }
-    stop(&servers[0]);
-    stop(&servers[1]);
+    commands[PEER] = behind_dashes(commands[FLOOR]);
+    commands[OURS] = behind_dashes(commands[PEER]);
+    signal(SIGPIPE, SIG_IGN);
+    struct server servers[SERVERS] = {0};
+    for (int i = 0; i < SERVERS; i++)
+        if (*commands[i])
+            servers[i] = start(commands[i]);
+    for (int i = PEER; i < SERVERS; i++)
+        if (servers[i].pid)
+            open_session(&servers[i]);
+    printf("| | floor | ours | TypeScript SDK |\n|---|---|---|---|\n");
+    print_pings(servers);
+    print_big(servers, *commands[FLOOR], *commands[OURS]);
+    print_idle(&servers[OURS]);
+    for (int i = 0; i < SERVERS; i++)
+        if (servers[i].pid)
+            stop(&servers[i]);
     return 0;
 }
