@@ -325,16 +325,21 @@ static void measure_many(const struct server servers[SERVERS], bool websocket,
 }
 
 /* MB/s of answers of 4 MiB and a little, read one after the other. */
-static double big_answers(struct channel *c)
+static void make_big(struct channel *c)
 {
-    static double took[BIG_ROUNDS];
-    size_t n = 0;
     initialize(c);
     channel_send(c, literal("{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"tools/call\","
                             "\"params\":{\"name\":\"execute_command\",\"arguments\":{"
                             "\"command\":\"head -c 4194304 /dev/zero | tr '\\\\0' x "
                             "> /tmp/big\"}}}"));
     channel_receive(c); /* an error where there is no such tool */
+}
+
+static double big_answers(struct channel *c)
+{
+    static double took[BIG_ROUNDS];
+    size_t n = 0;
+    make_big(c);
     for (int i = 0; i < BIG_ROUNDS; i++) {
         double from = now_us();
         channel_send(c, literal("{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":"
@@ -429,22 +434,15 @@ static void print_pings(const struct server servers[SERVERS])
     }
 }
 
-static void print_big(const struct server servers[SERVERS], char *floor, char *ours)
+static void print_big(const struct server servers[SERVERS], char *ours)
 {
-    char size[32];
-    snprintf(size, sizeof size, "%d", BIG);
-    char *argv[] = {floor, size, NULL};
-    struct server big = start(argv);
-    double mb[SERVERS];
     for (int ws = 1; ws >= 0; ws--) {
-        mb[FLOOR] = big_over(&big, ws);
-        mb[PEER] = big_over(&servers[PEER], ws);
-        mb[OURS] = big_over(&servers[OURS], ws);
+        double mb[SERVERS] = {[PEER] = big_over(&servers[PEER], ws),
+                              [OURS] = big_over(&servers[OURS], ws)};
         print_row(ws ? "answer of 4 MiB over a WebSocket, MB/s"
                      : "the same over HTTP, MB/s",
                   mb, 0);
     }
-    stop(&big);
     double stdio[SERVERS] = {[OURS] = big_on_stdio(ours)};
     print_row("the same on stdio, MB/s", stdio, 0);
 }
@@ -494,7 +492,7 @@ int main(int argc, char **argv)
             open_session(&servers[i]);
     printf("| | floor | ours | TypeScript SDK |\n|---|---|---|---|\n");
     print_pings(servers);
-    print_big(servers, *commands[FLOOR], *commands[OURS]);
+    print_big(servers, *commands[OURS]);
     print_idle(&servers[OURS]);
     for (int i = 0; i < SERVERS; i++)
         if (servers[i].pid)
