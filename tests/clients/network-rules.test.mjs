@@ -1,6 +1,7 @@
 // Raw sockets against a real server: every rule of the endpoint, request smuggling shapes, slow and
 // vanishing clients, and that nothing of it leaves the server busy.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -410,6 +411,31 @@ describe('limits', () => {
     assert.equal((await server.ask(PING, session)).status, 200);
     await until(async () => { await pause(1100); return (await server.ask(PING, session)).status === 404; }, 'it has expired', 10000);
     await server.session();
+    await server.stop();
+  });
+
+  // As many of the 10,000 as this machine lets two processes have descriptors for.
+  const many = Math.min(10000, Number(execFileSync('sh', ['-c', 'ulimit -Hn'], { encoding: 'utf8' }).replace('unlimited', '1e6')) - 1000);
+  test(`${many} idle connections`, { skip: skipSanitized || (many < 1000 && 'the limit of descriptors is too low') }, async () => {
+    const server = await start('--no-auth', '--max-connections', '11000', '--max-token-connections', '11000', '--idle-timeout', '10m');
+    const before = descriptors(server.pid);
+    const head = server.head('', { method: 'GET', path: '/healthz' });
+    const sockets = [];
+    while (sockets.length < many) { // by the hundred: what waits to be accepted has a limit, too
+      const some = Array.from({ length: Math.min(100, many - sockets.length) }, () => server.socket());
+      await Promise.all(some.map(async (socket) => {
+        await socket.write(head);
+        assert.equal((await socket.answer()).status, 200);
+      }));
+      sockets.push(...some);
+    }
+    assert.ok(descriptors(server.pid) >= before + many);
+    await assertIdle(server);
+    assert.ok(memoryKb(server.pid) < 150 * 1024, `${memoryKb(server.pid)} KB`);
+    assert.equal((await server.ask(PING, await server.session())).status, 200);
+    for (const socket of sockets) socket.destroy();
+    await until(() => descriptors(server.pid) <= before + 10, 'the descriptors are back', 20000);
+    await assertIdle(server);
     await server.stop();
   });
 
