@@ -1,4 +1,5 @@
 #include "agent/journal.h"
+#include "base/dirs.h"
 #include "base/fd.h"
 #include "base/json_write.h"
 #include "base/log.h"
@@ -66,25 +67,6 @@ static int make_path(char to[PATH_MAX], const char *state_dir, const char *id,
     return n < 0 || n >= PATH_MAX
                ? err_set(err, ERR_INVALID, "the path of the sessions is too long")
                : 0;
-}
-
-/* The directory and those above it, for this user only. */
-static int make_directory(const char *state_dir, struct err *err)
-{
-    char path[PATH_MAX];
-    if (make_path(path, state_dir, NULL, err) < 0)
-        return -1;
-    for (char *p = strchr(path + 1, '/');; p = strchr(p + 1, '/')) {
-        if (p)
-            *p = '\0';
-        int rc = mkdir(path, 0700);
-        int saved = errno;
-        if (rc < 0 && saved != EEXIST)
-            return err_sys(err, saved, "%s", path);
-        if (!p)
-            return 0;
-        *p = '/';
-    }
 }
 
 static struct journal *new_journal(const char *id)
@@ -164,7 +146,8 @@ int journal_create(struct journal **ret_journal, const char *state_dir, const ch
                    const struct journal_head *head, struct err *err)
 {
     char path[PATH_MAX];
-    if (make_directory(state_dir, err) < 0 || make_path(path, state_dir, id, err) < 0)
+    if (make_path(path, state_dir, NULL, err) < 0 || dirs_make(path, err) < 0 ||
+        make_path(path, state_dir, id, err) < 0)
         return -1;
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
     if (fd < 0)

@@ -1,4 +1,5 @@
 #include "cli/images.h"
+#include "base/dirs.h"
 #include "base/fd.h"
 #include "cli/child.h"
 #include "sandbox/backend.h"
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -56,21 +58,15 @@ static int images_directory(const struct places *places, char to[PATH_MAX],
     return 0;
 }
 
-static int make_directory(const char *path, struct err *err)
+/* The directory, made if need be; nobody else may arrange what sandboxes lie upon. */
+static int open_images(const struct places *places, char to[PATH_MAX], struct err *err)
 {
-    char part[PATH_MAX];
-    snprintf(part, sizeof part, "%s", path);
-    for (char *p = part + 1; *p; p++) {
-        if (*p != '/')
-            continue;
-        *p = '\0';
-        if (mkdir(part, 0700) < 0 && errno != EEXIST)
-            return err_sys(err, errno, "creating %.200s", part);
-        *p = '/';
-    }
-    return mkdir(part, 0700) < 0 && errno != EEXIST
-               ? err_sys(err, errno, "creating %.200s", part)
-               : 0;
+    if (images_directory(places, to, err) < 0)
+        return -1;
+    int fd = dirs_open(to, err);
+    int rc = fd < 0 ? -1 : dirs_check_own(fd, to, err);
+    fd_close(&fd);
+    return rc;
 }
 
 /* A root has a shell; what it is, is not resolved here: it may be a link. */
@@ -148,59 +144,34 @@ static int note_source(const char *directory, const char *source, struct err *er
     return rc;
 }
 
+static void empty(const struct places *places, const char *trash)
+{
+    static char *const none[] = {NULL};
+    int fd = open(trash, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int high = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, TRASH_FD + 1);
+    pid_t pid = high < 0 ? -1 : fork();
+    if (pid == 0) {
+        if (dup2(high, TRASH_FD) == TRASH_FD)
+            execle(places->guest, "sandquay-guest", "sweep", (char *)NULL, none);
+        _exit(1);
+    }
+    fd_close(&fd);
+    fd_close(&high);
+    child_wait(pid);
+}
+
 /* Moves it to the trash and empties that. */
 static int throw_away(const struct places *places, const char *path, struct err *err)
 {
     char trash[PATH_MAX], to[PATH_MAX];
     snprintf(trash, sizeof trash, "%.3000s/trash", places->state);
     snprintf(to, sizeof to, "%.3000s/image-XXXXXX", trash);
-    if (make_directory(trash, err) < 0)
+    if (dirs_make(trash, err) < 0)
         return -1;
     if (!mkdtemp(to) || rename(path, to) < 0)
         return err_sys(err, errno, "removing %.200s", path);
-    int fd = open(trash, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0)
-        fd = fcntl(fd, F_DUPFD, TRASH_FD + 1);
-    pid_t pid = fd < 0 ? -1 : fork();
-    if (pid == 0) {
-        if (dup2(fd, TRASH_FD) < 0)
-            _exit(1);
-        execl(places->guest, "sandquay-guest", "sweep", NULL);
-        _exit(1);
-    }
-    fd_close(&fd);
-    child_wait(pid); /* what it leaves, the next server removes */
+    empty(places, trash); /* what it leaves, the next server removes */
     return 0;
-}
-
-int images_add(const struct places *places, const char *name, const char *archive,
-               const char *source, struct err *err)
-{
-    char directory[PATH_MAX], made[PATH_MAX], root[PATH_MAX], final[PATH_MAX];
-    struct err ignored;
-    if (sandbox_check_name(str_of(name), err) < 0 ||
-        images_directory(places, directory, err) < 0 ||
-        make_directory(directory, err) < 0)
-        return -1;
-    snprintf(made, sizeof made, "%.3800s/.new-XXXXXX", directory);
-    snprintf(final, sizeof final, "%.3800s/%s", directory, name);
-    if (access(final, F_OK) == 0) {
-        err_set(err, ERR_CONFLICT, "there is an image %s", name);
-        return err_remedy(err, "choose another name, or `sandquay image rm %s`", name);
-    }
-    if (!mkdtemp(made))
-        return err_sys(err, errno, "making a directory in %.200s", directory);
-    snprintf(root, sizeof root, "%.4000s/root", made);
-    int rc = unpack_into(places, made, archive, err);
-    if (rc == 0)
-        rc = check_root(archive, root, err);
-    if (rc == 0)
-        rc = note_source(made, source, err);
-    if (rc == 0 && rename(made, final) < 0 && errno != EEXIST && errno != ENOTEMPTY)
-        rc = err_sys(err, errno, "naming the image %s", name);
-    if (access(made, F_OK) == 0)
-        throw_away(places, made, &ignored);
-    return rc;
 }
 
 /* As long as we live, nobody removes it. */
@@ -218,6 +189,62 @@ static int hold(const char *directory, short type, struct err *err)
     err_set(err, ERR_CONFLICT,
             type == F_WRLCK ? "a server uses the image" : "the image is being removed");
     return err_remedy(err, "try again when that has ended");
+}
+
+/* Whoever was making it, some time ago, has died: its lock is free. */
+static void throw_unfinished(const struct places *places, const char *directory)
+{
+    enum { OLD_S = 60 };
+    char path[PATH_MAX];
+    struct stat st;
+    struct err ignored;
+    DIR *d = opendir(directory);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        snprintf(path, sizeof path, "%.3800s/%.255s", directory, e->d_name);
+        if (strncmp(e->d_name, ".new-", 5) != 0 || lstat(path, &st) < 0 ||
+            st.st_mtime + OLD_S > time(NULL))
+            continue;
+        int lock = hold(path, F_WRLCK, &ignored);
+        if (lock >= 0)
+            throw_away(places, path, &ignored);
+        fd_close(&lock);
+    }
+    if (d)
+        closedir(d);
+}
+
+int images_add(const struct places *places, const char *name, const char *archive,
+               const char *source, struct err *err)
+{
+    char directory[PATH_MAX], made[PATH_MAX], root[PATH_MAX], final[PATH_MAX];
+    struct err ignored;
+    if (sandbox_check_name(str_of(name), err) < 0 ||
+        open_images(places, directory, err) < 0)
+        return -1;
+    snprintf(made, sizeof made, "%.3800s/.new-XXXXXX", directory);
+    snprintf(final, sizeof final, "%.3800s/%s", directory, name);
+    if (access(final, F_OK) == 0) {
+        err_set(err, ERR_CONFLICT, "there is an image %s", name);
+        return err_remedy(err, "choose another name, or `sandquay image rm %s`", name);
+    }
+    throw_unfinished(places, directory);
+    if (!mkdtemp(made))
+        return err_sys(err, errno, "making a directory in %.200s", directory);
+    int lock = hold(made, F_WRLCK, err);
+    if (lock < 0)
+        return -1;
+    snprintf(root, sizeof root, "%.4000s/root", made);
+    int rc = unpack_into(places, made, archive, err);
+    if (rc == 0)
+        rc = check_root(archive, root, err);
+    if (rc == 0)
+        rc = note_source(made, source, err);
+    if (rc == 0 && rename(made, final) < 0 && errno != EEXIST && errno != ENOTEMPTY)
+        rc = err_sys(err, errno, "naming the image %s", name);
+    if (access(made, F_OK) == 0)
+        throw_away(places, made, &ignored);
+    fd_close(&lock);
+    return rc;
 }
 
 /* Of our own ones; 1: there is none of that name. */

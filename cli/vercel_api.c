@@ -1,5 +1,6 @@
 /* sandquay vercel-api: the module "vercel-api" with what the flags say. */
 #include "vercel_api/vercel_api.h"
+#include "base/dirs.h"
 #include "base/log.h"
 #include "cli/module.h"
 #include "cli/verbs.h"
@@ -7,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { HOSTS_MAX = LISTENING_NAMES_MAX + 2 };
 
@@ -71,18 +71,7 @@ static int make_state_dir(struct serving *s, const struct options *o,
                 : snprintf(s->state, sizeof s->state, "%s/vercel-api", places->state);
     if (n < 0 || (size_t)n >= sizeof s->state)
         return err_set(err, ERR_INVALID, "the state directory's path is too long");
-    for (char *p = strchr(s->state + 1, '/');; p = strchr(p + 1, '/')) {
-        if (p)
-            *p = '\0';
-        int rc = mkdir(s->state, 0700);
-        int saved = errno;
-        if (p)
-            *p = '/';
-        if (rc < 0 && saved != EEXIST)
-            return err_sys(err, saved, "%s", s->state);
-        if (!p)
-            return 0;
-    }
+    return dirs_make(s->state, err);
 }
 
 static int start(struct serving *s, const struct options *o,

@@ -1,4 +1,5 @@
 #include "sandbox/local_store.h"
+#include "base/dirs.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include <dirent.h>
@@ -18,34 +19,6 @@ void local_hold_finish(struct local_hold *h)
     fd_close(&h->lock);
 }
 
-/* mkdir -p, then the directory itself. */
-static int open_made(const char *path, struct err *err)
-{
-    char part[4096];
-    snprintf(part, sizeof part, "%s", path);
-    for (char *p = part + 1; (p = strchr(p, '/')); p++) {
-        *p = '\0';
-        if (mkdir(part, 0700) < 0 && errno != EEXIST)
-            return err_sys(err, errno, "creating %s", part);
-        *p = '/';
-    }
-    if (mkdir(part, 0700) < 0 && errno != EEXIST)
-        return err_sys(err, errno, "creating %s", part);
-    int fd = open(part, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return fd < 0 ? err_sys(err, errno, "opening %s", part) : fd;
-}
-
-/* Nobody else may arrange what is in it: the sandbox's root is made from it. */
-static int check_own(int dir, const char *path, struct err *err)
-{
-    struct stat st;
-    if (fstat(dir, &st) == 0 && st.st_uid == geteuid() && !(st.st_mode & 022))
-        return 0;
-    err_set(err, ERR_DENIED, "%s belongs to somebody else, or others may write to it",
-            path);
-    return err_remedy(err, "set XDG_STATE_HOME to a directory of your own");
-}
-
 static int open_state(struct sandboxes *set, const char *below, char path[4096],
                       struct err *err)
 {
@@ -57,12 +30,13 @@ static int open_state(struct sandboxes *set, const char *below, char path[4096],
     int n = snprintf(path, 4096, "%s/%s", state, below);
     if (n < 0 || n >= 3800)
         return err_set(err, ERR_INVALID, "the path %.60s... is too long", state);
-    int top = open_made(state, err);
+    /* Nobody else may arrange what is in it: the sandbox's root is made from it. */
+    int top = dirs_open(state, err);
     if (top < 0)
         return -1;
-    int fd = check_own(top, state, err) < 0 ? -1 : open_made(path, err);
+    int fd = dirs_check_own(top, state, err) < 0 ? -1 : dirs_open(path, err);
     fd_close(&top);
-    if (fd >= 0 && check_own(fd, path, err) < 0)
+    if (fd >= 0 && dirs_check_own(fd, path, err) < 0)
         fd_close(&fd);
     return fd;
 }

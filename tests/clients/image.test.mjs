@@ -2,7 +2,7 @@
 // The system is a small one of this machine's own programs; what mmdebstrap makes is a tar like any other.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readdirSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, realpathSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { owners } from './lib/owners.mjs';
@@ -113,7 +113,17 @@ for (const owner of owners('image')) {
     });
 
     test('sandquay image: add, list, rm', async () => {
+      const images = path.join(owner.env.XDG_STATE_HOME, 'sandquay/images');
+      const abandoned = path.join(images, '.new-killed');
+      mkdirSync(path.join(abandoned, 'root'), { recursive: true });
+      utimesSync(abandoned, 1, 1);
+      for (const made of [images, abandoned, path.join(abandoned, 'root')]) owner.own(made);
       await ok('image', 'add', plain, 'small');
+      assert.ok(!existsSync(abandoned), 'what a crash has left is removed');
+      execFileSync('chmod', ['777', images]);
+      const open = await run('image', 'add', plain, 'other');
+      assert.deepEqual([open.code, /others may write to it/.test(open.stderr)], [1, true], open.stderr);
+      execFileSync('chmod', ['700', images]);
       const row = (await list()).find((one) => one.name === 'small');
       assert.equal(row.source, realpathSync(plain));
       assert.equal(await ok('exec', '--image', 'small', 'cat /usr/own'), 'of the image\n');

@@ -1,5 +1,6 @@
 #include "transport/oauth/subjects.h"
 #include "base/buf.h"
+#include "base/dirs.h"
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/json_write.h"
@@ -176,21 +177,14 @@ static int open_file(struct subjects *s, const char *state_dir, struct err *err)
     int n = snprintf(s->path, sizeof s->path, "%s/oauth-subjects", state_dir);
     if (n < 0 || (size_t)n >= sizeof s->path)
         return err_set(err, ERR_INVALID, "the path %.60s... is too long", state_dir);
-    for (char *p = s->path + 1; (p = strchr(p, '/')); p++) {
-        *p = '\0';
-        int rc = mkdir(s->path, 0700);
-        *p = '/';
-        if (rc < 0 && errno != EEXIST)
-            return err_sys(err, errno, "creating %s", state_dir);
-    }
+    if (dirs_make(state_dir, err) < 0)
+        return -1;
     s->fd = open(s->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (s->fd < 0 || fstat(s->fd, &st) < 0)
         return err_sys(err, errno, "%s", s->path);
-    if (S_ISREG(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & 022))
-        return 0;
-    err_set(err, ERR_DENIED, "%s belongs to somebody else, or others may write to it",
-            s->path);
-    return err_remedy(err, "set XDG_STATE_HOME to a directory of your own");
+    if (!S_ISREG(st.st_mode))
+        return err_set(err, ERR_DENIED, "%s is no file", s->path);
+    return dirs_check_own(s->fd, s->path, err);
 }
 
 int subjects_new(struct subjects **ret_subjects, const char *state_dir,
