@@ -186,7 +186,7 @@ void local_helpers_finish(struct local *l); /* kills them; no fn is called */
 void local_changes(void *self, struct sandbox_op *op);
 void local_changes_finish(struct local *l);
 
-/* local_workspace.c: the host directory that becomes /workspace. "": none. */
+/* local_directories.c: the host directory that becomes /workspace. "": none. */
 int local_workspace_find(const struct sandbox *sb, char to[4096], struct err *err);
 /* Further directories, as the guest program wants them (sandbox/guest/mount_list.h). */
 int local_mounts_write(const struct sandbox *sb, enum zygote_launcher launcher,

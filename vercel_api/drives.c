@@ -13,21 +13,16 @@ enum { DRIVES_MAX = 1000 };
 
 static void save(const struct drive *d)
 {
-    struct buf text;
-    struct json_writer w;
-    buf_init(&text, STORE_BYTES_MAX);
-    jw_init(&w, &text);
-    jw_object(&w);
-    jw_key_i64(&w, "version", STORE_VERSION);
-    jw_key_cstr(&w, "name", d->name);
-    jw_key_cstr(&w, "project", d->project);
-    jw_key_cstr(&w, "region", d->region);
-    jw_key_i64(&w, "maxSize", (int64_t)d->max_bytes);
-    jw_key_i64(&w, "created", (int64_t)d->created_ms);
-    jw_key_i64(&w, "updated", (int64_t)d->updated_ms);
-    jw_end_object(&w);
-    store_write(d->api->drive_records_dir, d->id, &text);
-    buf_finish(&text);
+    struct store_out out;
+    store_begin(&out);
+    struct json_writer *w = &out.w;
+    jw_key_cstr(w, "name", d->name);
+    jw_key_cstr(w, "project", d->project);
+    jw_key_cstr(w, "region", d->region);
+    jw_key_i64(w, "maxSize", (int64_t)d->max_bytes);
+    jw_key_i64(w, "created", (int64_t)d->created_ms);
+    jw_key_i64(w, "updated", (int64_t)d->updated_ms);
+    store_end(&out, d->api->drive_records_dir, d->id);
 }
 
 /* Those that were made first are in front. */

@@ -27,8 +27,6 @@ static void write_session(struct json_writer *w, const struct session *s)
 
 static void write_record(struct json_writer *w, const struct record *rec)
 {
-    jw_object(w);
-    jw_key_i64(w, "version", STORE_VERSION);
     jw_key_cstr(w, "name", rec->name);
     jw_key_cstr(w, "project", rec->project);
     jw_key_bool(w, "persistent", rec->persistent);
@@ -69,18 +67,14 @@ static void write_record(struct json_writer *w, const struct record *rec)
     for (const struct session *s = rec->current; s; s = s->older)
         write_session(w, s);
     jw_end_array(w);
-    jw_end_object(w);
 }
 
 void record_save(const struct record *rec)
 {
-    struct buf text;
-    struct json_writer w;
-    buf_init(&text, STORE_BYTES_MAX);
-    jw_init(&w, &text);
-    write_record(&w, rec);
-    store_write(rec->api->records_dir, rec->local, &text);
-    buf_finish(&text);
+    struct store_out out;
+    store_begin(&out);
+    write_record(&out.w, rec);
+    store_end(&out, rec->api->records_dir, rec->local);
 }
 
 void record_forget(const struct record *rec)

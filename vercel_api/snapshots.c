@@ -9,30 +9,25 @@ enum { LIFE_DEFAULT_DAYS = 30, DAY_MS = 24 * 3600 * 1000, SNAPSHOTS_ROOM = 64 };
 
 static void save(const struct snapshot *snap)
 {
-    struct buf text;
-    struct json_writer w;
-    buf_init(&text, STORE_BYTES_MAX);
-    jw_init(&w, &text);
-    jw_object(&w);
-    jw_key_i64(&w, "version", STORE_VERSION);
-    store_key_text(&w, "parent", snap->parent);
-    jw_key_cstr(&w, "local", snap->local);
-    jw_key_cstr(&w, "source", snap->source);
-    jw_key_cstr(&w, "sourceLocal", snap->source_local);
-    jw_key_cstr(&w, "session", snap->session);
-    jw_key_cstr(&w, "project", snap->project);
-    jw_key_cstr(&w, "region", snap->region);
-    jw_key_bool(&w, "deleted", snap->deleted);
-    jw_key_bool(&w, "byHand", snap->by_hand);
-    jw_key_i64(&w, "created", (int64_t)snap->created_ms);
-    jw_key_i64(&w, "updated", (int64_t)snap->updated_ms);
-    jw_key_i64(&w, "used", (int64_t)snap->used_ms);
-    jw_key_i64(&w, "expires", (int64_t)snap->expires_ms);
-    jw_key_i64(&w, "life", (int64_t)snap->life_ms);
-    jw_key_i64(&w, "size", (int64_t)snap->size_bytes);
-    jw_end_object(&w);
-    store_write(snap->api->snapshots_dir, snap->id, &text);
-    buf_finish(&text);
+    struct store_out out;
+    store_begin(&out);
+    struct json_writer *w = &out.w;
+    store_key_text(w, "parent", snap->parent);
+    jw_key_cstr(w, "local", snap->local);
+    jw_key_cstr(w, "source", snap->source);
+    jw_key_cstr(w, "sourceLocal", snap->source_local);
+    jw_key_cstr(w, "session", snap->session);
+    jw_key_cstr(w, "project", snap->project);
+    jw_key_cstr(w, "region", snap->region);
+    jw_key_bool(w, "deleted", snap->deleted);
+    jw_key_bool(w, "byHand", snap->by_hand);
+    jw_key_i64(w, "created", (int64_t)snap->created_ms);
+    jw_key_i64(w, "updated", (int64_t)snap->updated_ms);
+    jw_key_i64(w, "used", (int64_t)snap->used_ms);
+    jw_key_i64(w, "expires", (int64_t)snap->expires_ms);
+    jw_key_i64(w, "life", (int64_t)snap->life_ms);
+    jw_key_i64(w, "size", (int64_t)snap->size_bytes);
+    store_end(&out, snap->api->snapshots_dir, snap->id);
 }
 
 static struct snapshot *add(struct vercel_api *api)

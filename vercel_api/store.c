@@ -11,7 +11,7 @@
 
 enum { NAME_ROOM = 64 };
 
-void store_write(int dir, const char *id, const struct buf *text)
+static void write_file(int dir, const char *id, const struct buf *text)
 {
     char name[NAME_ROOM];
     snprintf(name, sizeof name, "%s.json", id);
@@ -21,6 +21,21 @@ void store_write(int dir, const char *id, const struct buf *text)
     if (!ok)
         log_error("%s could not be written, ignoring that: %s", name, strerror(errno));
     fd_close(&fd);
+}
+
+void store_begin(struct store_out *out)
+{
+    buf_init(&out->text, STORE_BYTES_MAX);
+    jw_init(&out->w, &out->text);
+    jw_object(&out->w);
+    jw_key_i64(&out->w, "version", STORE_VERSION);
+}
+
+void store_end(struct store_out *out, int dir, const char *id)
+{
+    jw_end_object(&out->w);
+    write_file(dir, id, &out->text);
+    buf_finish(&out->text);
 }
 
 void store_remove(int dir, const char *id)

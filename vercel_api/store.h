@@ -8,8 +8,14 @@ enum { STORE_VERSION = 1, STORE_BYTES_MAX = 4 * 1024 * 1024 };
 
 /* A directory of them, made if need be. */
 int store_dir(int at, const char *path, int *ret_fd, struct err *err);
-/* What cannot be written or removed is logged. */
-void store_write(int dir, const char *id, const struct buf *text);
+/* A file that is written: an object, up to STORE_BYTES_MAX, that has its version. What
+ * cannot be written or removed is logged. */
+struct store_out {
+    struct buf text;
+    struct json_writer w; /* inside the object */
+};
+void store_begin(struct store_out *out);
+void store_end(struct store_out *out, int dir, const char *id);
 void store_remove(int dir, const char *id);
 typedef void store_fn(void *ctx, const char *id, struct json v, struct arena *a);
 void store_each(int dir, store_fn *fn, void *ctx);

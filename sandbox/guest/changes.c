@@ -10,6 +10,7 @@
  * end "E", the errno or 0, a space, the path where it happened, NUL. */
 #include "sandbox/guest/changes.h"
 #include "base/fd.h"
+#include "sandbox/guest/copy.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -203,15 +204,10 @@ static int copy_file(int from, int to, const char *name, const struct stat *st)
     return rc;
 }
 
-static int copy_link(int from, int to, const char *name)
+static int replace_link(int from, int to, const char *name)
 {
-    char text[PATH_MAX];
-    ssize_t n = readlinkat(from, name, text, sizeof text - 1);
-    if (n < 0)
-        return -1;
-    text[n] = '\0';
     unlinkat(to, temporary, 0);
-    return symlinkat(text, to, temporary) < 0 ? -1 : take_place(to, name);
+    return copy_link(from, name, to, temporary) < 0 ? -1 : take_place(to, name);
 }
 
 /* A directory of that name, in the place of whatever else it was. */
@@ -239,7 +235,7 @@ static int copy(int from, int to, const char *name, bool deep, int depth)
     if (S_ISREG(st.st_mode))
         return copy_file(from, to, name, &st);
     if (S_ISLNK(st.st_mode))
-        return copy_link(from, to, name);
+        return replace_link(from, to, name);
     if (S_ISFIFO(st.st_mode)) {
         unlinkat(to, temporary, 0);
         return mkfifoat(to, temporary, st.st_mode & 0777) < 0 ? -1

@@ -117,20 +117,20 @@ static int copy_file(const struct copy *c, int from, int to, const char *name,
     return rc;
 }
 
-static int copy_link(int from, int to, const char *name)
+int copy_link(int from, const char *name, int to, const char *to_name)
 {
     char text[PATH_MAX];
     ssize_t n = readlinkat(from, name, text, sizeof text - 1);
     if (n < 0)
         return -1;
     text[n] = '\0';
-    return symlinkat(text, to, name);
+    return symlinkat(text, to, to_name);
 }
 
 static int copy_special(const struct copy *c, int from, int to, const char *name,
                         const struct stat *st)
 {
-    if (S_ISLNK(st->st_mode) ? copy_link(from, to, name) < 0
+    if (S_ISLNK(st->st_mode) ? copy_link(from, name, to, name) < 0
                              : mknodat(to, name, st->st_mode, st->st_rdev) < 0)
         return -1;
     if (geteuid() == 0 &&

@@ -19,6 +19,8 @@ void copy_end(struct copy *c);
  * change it: nothing may. 0, or -1 with errno. */
 int copy_entry(const struct copy *c, int from, int to, const char *name);
 
+/* A symbolic link, under another name. 0, or -1 with errno. */
+int copy_link(int from, const char *name, int to, const char *to_name);
 /* Owner, mode, times and attributes of a directory or file, but for those of overlays
  * and of capabilities. c: NULL when ids are the same there. */
 int copy_attributes(const struct copy *c, int from, int to);

@@ -8,6 +8,7 @@ import { createServer } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { freePort } from './lib/network.mjs';
 import { fileURLToPath } from 'node:url';
 import { modelServer, say, turn as message } from './lib/model.mjs';
 import { ours, theirs } from './lib/model-judges.mjs';
@@ -37,15 +38,6 @@ const fixtures = [
   { match: { userMessage: 'cut once', sequenceIndex: 1 }, response: { content: 'This one is whole.' } },
   { match: { userMessage: 'cut always' }, response: { content: 'This sentence is cut in the middle of it' }, truncateAfterChunks: 4, latency: 20 },
 ];
-
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 // One aimock for each of the two, because it counts requests.
 async function startMock(directory) {

@@ -4,27 +4,18 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import crypto from 'node:crypto';
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import net from 'node:net';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Client } from 'sdk-1.32.2/client/index.js';
 import { StreamableHTTPClientTransport } from 'sdk-1.32.2/client/streamableHttp.js';
 import WS from 'ws';
-import { META, MODERN, serve } from './lib/network.mjs';
+import { META, MODERN, serve, freePort } from './lib/network.mjs';
 import { AuthorizationServer, forge, Key } from './lib/oauth.mjs';
 import { scratch, until } from './lib/product.mjs';
 
 const PING = { jsonrpc: '2.0', id: 1, method: 'ping' };
 const TOOLS = ['tools/list', {}];
 const bearer = (token) => ({ Authorization: `Bearer ${token}` });
-
-async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 /** A server for this issuer, with a state directory that a test may go on with. */
 async function start(issuer, { args = [], state = scratch('state'), backend = 'null', env } = {}) {

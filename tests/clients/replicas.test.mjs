@@ -3,25 +3,16 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import net from 'node:net';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { networkClients, recordTo } from './lib/network-adapters.mjs';
-import { serve } from './lib/network.mjs';
+import { serve, freePort } from './lib/network.mjs';
 import { have, repository, scratch, until } from './lib/product.mjs';
 import { fake } from './lib/vercel-fake.mjs';
 
 const TOKEN = 'replica-0123456789abcdef';
 const directory = scratch('replicas');
 const haproxy = have('haproxy') || '/usr/sbin/haproxy';
-
-async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 /** The one in the documentation, for these addresses. */
 function configuration(port, servers) {

@@ -12,6 +12,15 @@ export const META = {
 };
 const ACCEPT = 'application/json, text/event-stream';
 
+/** A port that nobody listens on: for who must be told one beforehand. */
+export async function freePort() {
+  const server = net.createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
 export class Server {
   stderr = '';
 
