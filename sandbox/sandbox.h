@@ -40,7 +40,7 @@ struct sandbox_limits {
 void sandbox_limits_default(struct sandbox_limits *limits);
 
 struct network_policy; /* sandbox/network_policy.h */
-struct host_network;   /* sandbox/host_proxy.h */
+struct host_network;   /* sandbox/egress/host_proxy.h */
 struct vercel_config;  /* sandbox/vercel/vercel.h */
 
 /* All strings are borrowed for the life of the sandboxes. */

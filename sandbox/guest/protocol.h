@@ -7,7 +7,7 @@
  * at each type.
  *
  * Trust: the server trusts nothing that comes out of a guest: lengths, ids, statuses
- * and the nature of descriptors are checked (sandbox/local_guest.c). The guest trusts
+ * and the nature of descriptors are checked (sandbox/local/guest.c). The guest trusts
  * the server. */
 #pragma once
 #include <stdint.h>

@@ -2,7 +2,7 @@
  * them is the server's own, what they say is whatever the test sends. */
 #pragma once
 #include "sandbox/guest/wire.h"
-#include "sandbox/local.h"
+#include "sandbox/local/local.h"
 
 struct false_guest {
     struct loop *loop;

@@ -1,7 +1,7 @@
 /* A program's first bytes to the proxy, as HTTP and as SOCKS5. A request that is
  * understood goes on as one that is understood the same way, without what was for the
  * proxy. */
-#include "sandbox/egress_ask.h"
+#include "sandbox/egress/ask.h"
 #include <stdlib.h>
 #include <strings.h>
 

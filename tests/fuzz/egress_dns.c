@@ -1,5 +1,5 @@
 /* A datagram to the resolver: what is answered can be read back, and asks the same. */
-#include "sandbox/egress_dns.h"
+#include "sandbox/egress/dns.h"
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

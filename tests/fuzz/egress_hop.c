@@ -1,6 +1,6 @@
 /* What the host's proxy says, as one that speaks HTTP and as one that speaks SOCKS5: in
  * one piece and byte by byte it comes to the same. */
-#include "sandbox/egress_hop.h"
+#include "sandbox/egress/hop.h"
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,6 +1,6 @@
 /* The first request to an exposed port. Without the token in it, nobody gets in; where
  * a browser is sent to begins with one slash and does not hold the token. */
-#include "sandbox/port_ask.h"
+#include "sandbox/local/port_ask.h"
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

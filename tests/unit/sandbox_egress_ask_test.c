@@ -1,5 +1,5 @@
 /* What the proxy reads out of a program's first bytes. */
-#include "sandbox/egress_ask.h"
+#include "sandbox/egress/ask.h"
 #include "tests/unit/check.h"
 
 enum { MORE, BAD, CONNECT, REQUEST };

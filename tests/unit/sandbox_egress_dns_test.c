@@ -1,5 +1,5 @@
 /* The resolver's bytes and its table of names. */
-#include "sandbox/egress_dns.h"
+#include "sandbox/egress/dns.h"
 #include "tests/unit/check.h"
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 /* The way out of a sandbox, over real sockets on 127.0.0.1: which here is named, as a
  * network that may be reached. */
 #include "base/fd.h"
-#include "sandbox/egress.h"
+#include "sandbox/egress/egress.h"
 #include "tests/unit/check.h"
 #include <fcntl.h>
 #include <netinet/in.h>
