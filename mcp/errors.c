@@ -1,38 +1,18 @@
 #include "mcp/errors.h"
 
-struct row {
-    int rpc, http;
+static const int codes[] = {
+    [ERR_NONE] = RPC_INTERNAL_ERROR,        [ERR_INVALID] = RPC_INVALID_PARAMS,
+    [ERR_NOT_FOUND] = RPC_INVALID_PARAMS,   [ERR_CONFLICT] = RPC_INVALID_PARAMS,
+    [ERR_DENIED] = RPC_INVALID_PARAMS,      [ERR_LIMIT] = RPC_INVALID_REQUEST,
+    [ERR_TIMEOUT] = RPC_INTERNAL_ERROR,     [ERR_CANCELLED] = RPC_INTERNAL_ERROR,
+    [ERR_UNAVAILABLE] = RPC_INTERNAL_ERROR, [ERR_PROTOCOL] = RPC_PARSE_ERROR,
+    [ERR_IO] = RPC_INTERNAL_ERROR,          [ERR_INTERNAL] = RPC_INTERNAL_ERROR,
 };
-
-static const struct row rows[] = {
-    [ERR_NONE] = {RPC_INTERNAL_ERROR, 500},
-    [ERR_INVALID] = {RPC_INVALID_PARAMS, 400},
-    [ERR_NOT_FOUND] = {RPC_INVALID_PARAMS, 404},
-    [ERR_CONFLICT] = {RPC_INVALID_PARAMS, 409},
-    [ERR_DENIED] = {RPC_INVALID_PARAMS, 403},
-    [ERR_LIMIT] = {RPC_INVALID_REQUEST, 413},
-    [ERR_TIMEOUT] = {RPC_INTERNAL_ERROR, 504},
-    [ERR_CANCELLED] = {RPC_INTERNAL_ERROR, 499},
-    [ERR_UNAVAILABLE] = {RPC_INTERNAL_ERROR, 503},
-    [ERR_PROTOCOL] = {RPC_PARSE_ERROR, 400},
-    [ERR_IO] = {RPC_INTERNAL_ERROR, 500},
-    [ERR_INTERNAL] = {RPC_INTERNAL_ERROR, 500},
-};
-
-static const struct row *row_of(enum err_kind kind)
-{
-    return (unsigned)kind < sizeof rows / sizeof rows[0] ? &rows[kind]
-                                                         : &rows[ERR_INTERNAL];
-}
 
 int errors_rpc_code(enum err_kind kind)
 {
-    return row_of(kind)->rpc;
-}
-
-int errors_http_status(enum err_kind kind)
-{
-    return row_of(kind)->http;
+    return (unsigned)kind < sizeof codes / sizeof codes[0] ? codes[kind]
+                                                           : RPC_INTERNAL_ERROR;
 }
 
 /* Every other code is an answer like any: 200. */

@@ -20,9 +20,6 @@ enum {
 /* The code for an error that is answered as a JSON-RPC error. */
 int errors_rpc_code(enum err_kind kind);
 
-/* The HTTP status for an error of ours outside JSON-RPC. */
-int errors_http_status(enum err_kind kind);
-
 /* The HTTP status of a response that is this JSON-RPC error. */
 int errors_rpc_status(int code, enum mcp_era era);
 /* And of any error about the envelope of a modern request (params._meta). */
