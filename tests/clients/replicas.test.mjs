@@ -19,7 +19,7 @@ function configuration(port, servers) {
   let text = readFileSync(path.join(repository, 'docs/serve.md'), 'utf8').match(/```haproxy\n([^]*?)```/)[1];
   text = text.replace('bind :443 ssl crt /etc/haproxy/mcp.pem', `bind 127.0.0.1:${port}`);
   servers.forEach((server, i) => { text = text.replace(`10.0.0.${i + 1}:7777`, server.address); });
-  assert.doesNotMatch(text, /10\.0\.0|:443/);
+  assert.doesNotMatch(text, /10\.0\.0\.|:443\b/);
   return text;
 }
 
